@@ -1,0 +1,2 @@
+//! The `keyporter` program.
+fn main() {}
