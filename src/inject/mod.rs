@@ -1,0 +1,370 @@
+//! The decision: pure, synchronous, without I/O or a clock.
+//!
+//! ```text
+//! request + pod + what its owner may see  ->  decide  ->  Skip(reason) | Inject(plan) | Deny(reason)
+//!                                                           plan  ->  patch  ->  JSON Patch
+//! request + workload (new, old)           ->  stamp   ->  the owner's name on its pod templates
+//! ```
+//!
+//! Invariants: values of secrets are not known here; a patch only adds; a second pass over the patched pod is a skip;
+//! the same input gives the same bytes.
+
+pub mod annotations;
+pub mod git_ssh;
+pub mod layout;
+pub mod mount;
+pub mod name;
+pub mod owner;
+pub mod patch;
+pub mod place;
+pub mod pod;
+mod record;
+pub mod secret;
+pub mod select;
+pub mod settings;
+pub mod stamp;
+pub mod template;
+mod text;
+pub mod variable;
+pub mod warning;
+
+use std::collections::HashSet;
+use std::fmt;
+
+use thiserror::Error;
+
+use annotations::{self as names, Wishes};
+use owner::Owner;
+use place::{Changes, Placement};
+use pod::{Metadata, Pod};
+use secret::Secret;
+use select::{Reason, Selection, Visible};
+use settings::Settings;
+use warning::Warning;
+
+/// Who creates a pod, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// `request.userInfo.username`: whom the API server authenticated.
+    pub requester: &'a str,
+    /// The pod's namespace.
+    pub namespace: &'a str,
+}
+
+/// What becomes of a pod.
+#[derive(Debug)]
+pub enum Decision<'a> {
+    /// It is admitted as it is.
+    Skip(Skip, Report<'a>),
+    /// It gets secrets.
+    Inject(Box<Plan<'a>>),
+    /// It is refused.
+    Deny(Denial),
+}
+
+/// Why a pod, or a workload, is left as it is. A closed list: the same words stand in the log, the metrics and in
+/// explanations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Skip {
+    /// The pod's label `keyporter.dev/inject=disabled`.
+    OptedOut,
+    /// A system namespace or keyporter's own.
+    ExcludedNamespace,
+    /// A mirror pod of a static pod: the kubelet would not see a change.
+    MirrorPod,
+    /// A Windows pod: paths and shell are those of Linux.
+    WindowsPod,
+    /// Nothing in reach.
+    NoSecrets,
+    /// No owner, and the project has nothing.
+    NoOwner,
+    /// There are secrets, but none is to come by itself, or the pod's own settings are in the way of all.
+    NothingPlaced,
+    /// All is there already.
+    AlreadyInjected,
+    /// Not an operation or kind that concerns keyporter.
+    NotConcerned,
+    /// An object without a pod template.
+    NoPodTemplate,
+    /// A controller's object: it keeps the stamp that it has.
+    ControllersObject,
+    /// A workload whose stamp is right already.
+    AlreadyStamped,
+    /// An update that changes no pod template of a workload that nobody owns yet.
+    TemplateUnchanged,
+    /// JSON that is no such object: the API server's own validation speaks.
+    Unreadable,
+}
+
+impl Skip {
+    /// All reasons.
+    pub const ALL: [Self; 14] = [
+        Self::OptedOut,
+        Self::ExcludedNamespace,
+        Self::MirrorPod,
+        Self::WindowsPod,
+        Self::NoSecrets,
+        Self::NoOwner,
+        Self::NothingPlaced,
+        Self::AlreadyInjected,
+        Self::NotConcerned,
+        Self::NoPodTemplate,
+        Self::ControllersObject,
+        Self::AlreadyStamped,
+        Self::TemplateUnchanged,
+        Self::Unreadable,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OptedOut => "opted-out",
+            Self::ExcludedNamespace => "excluded-namespace",
+            Self::MirrorPod => "mirror-pod",
+            Self::WindowsPod => "windows-pod",
+            Self::NoSecrets => "no-secrets",
+            Self::NoOwner => "no-owner",
+            Self::NothingPlaced => "nothing-placed",
+            Self::AlreadyInjected => "already-injected",
+            Self::NotConcerned => "not-concerned",
+            Self::NoPodTemplate => "no-pod-template",
+            Self::ControllersObject => "controllers-object",
+            Self::AlreadyStamped => "already-stamped",
+            Self::TemplateUnchanged => "template-unchanged",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Why a pod or a workload is refused, as a sentence for its author.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Denial {
+    /// The opt-out label has a value that is not known.
+    #[error(
+        "label keyporter.dev/inject of the pod is {value:?}; set it to \"disabled\" to opt the pod out, or remove it"
+    )]
+    InvalidOptOut {
+        /// The value.
+        value: String,
+    },
+}
+
+impl Denial {
+    /// The word for it in logs and metrics: a closed list.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::InvalidOptOut { .. } => "invalid-opt-out",
+        }
+    }
+}
+
+/// What was found on the way to a decision.
+#[derive(Debug, Default)]
+pub struct Report<'a> {
+    /// Whose pod it is; `None` where that was not asked.
+    pub owner: Option<Owner<'a>>,
+    /// Each chosen secret in each container.
+    pub placements: Vec<Placement<'a>>,
+    /// Secrets in reach that were not chosen.
+    pub passed_over: Vec<(&'a Secret, Reason<'a>)>,
+    /// What the requester is to know.
+    pub warnings: Vec<Warning<'a>>,
+}
+
+impl<'a> Report<'a> {
+    /// The secrets of which the pod has anything, each once.
+    pub fn in_effect(&self) -> impl Iterator<Item = &'a Secret> {
+        let mut seen = HashSet::new();
+        let placed = self
+            .placements
+            .iter()
+            .filter(|placement| placement.result.is_ok());
+        placed
+            .map(|placement| placement.secret)
+            .filter(move |secret| seen.insert(std::ptr::from_ref::<Secret>(secret)))
+    }
+}
+
+/// All that is to be added to a pod. [`patch::write`] makes a JSON Patch of it.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// What was found on the way.
+    pub report: Report<'a>,
+    changes: Changes<'a>,
+    marks: Marks<'a>,
+    spec: &'a pod::Spec<'a>,
+    metadata: Option<&'a Metadata<'a>>,
+}
+
+/// Labels and annotations to write on the pod.
+#[derive(Debug, Default)]
+struct Marks<'a> {
+    label: bool,
+    owner: Option<&'a str>,
+    record: Option<String>,
+}
+
+/// The owner of a pod that is being created.
+#[must_use]
+pub fn owner_of<'a>(request: Request<'a>, pod: &'a Pod<'a>, settings: &Settings) -> Owner<'a> {
+    Owner::of_pod(request.requester, stamp_of(pod), settings)
+}
+
+/// Decides about the creation of a pod, or about a pod template taken for one. `owner` is [`owner_of`] it, and `visible`
+/// what that owner may see in the pod's namespace.
+#[must_use]
+pub fn decide<'a>(
+    request: Request<'a>,
+    pod: &'a Pod<'a>,
+    owner: Owner<'a>,
+    visible: Visible<'a>,
+    settings: &Settings,
+) -> Decision<'a> {
+    let metadata = pod.metadata.as_ref();
+    let wishes = match metadata.map_or_else(|| Ok(Wishes::default()), Wishes::of) {
+        Ok(wishes) => wishes,
+        Err(denial) => return Decision::Deny(denial),
+    };
+    if let Some(skip) = left_alone(request, pod, &wishes, settings) {
+        return Decision::Skip(skip, Report::default());
+    }
+    let mut selection = select::select(visible, &wishes);
+    warn_of_pod(&mut selection, &owner, pod, &wishes);
+    let changes = place::place(&pod.spec, &mut selection, &wishes, settings);
+    let chosen = !selection.is_empty();
+    let mut plan = Plan {
+        report: Report {
+            owner: Some(owner),
+            placements: vec![],
+            passed_over: selection.passed_over,
+            warnings: selection.warnings,
+        },
+        changes,
+        marks: Marks::default(),
+        spec: &pod.spec,
+        metadata,
+    };
+    plan.report.placements = std::mem::take(&mut plan.changes.placements);
+    let placed = plan
+        .report
+        .placements
+        .iter()
+        .any(|placement| placement.result.is_ok());
+    let skip = match (placed, chosen, owner.name) {
+        (true, ..) => {
+            plan.mark();
+            if !plan.is_empty() {
+                return Decision::Inject(Box::new(plan));
+            }
+            Skip::AlreadyInjected
+        }
+        (false, true, _) => Skip::NothingPlaced,
+        (false, false, None) if visible.is_empty() => Skip::NoOwner,
+        (false, false, Some(_)) if visible.is_empty() => Skip::NoSecrets,
+        (false, false, _) => Skip::NothingPlaced,
+    };
+    Decision::Skip(skip, plan.report)
+}
+
+fn stamp_of<'a>(pod: &'a Pod<'a>) -> Option<&'a str> {
+    pod.metadata.as_ref()?.annotations.get(names::OWNER)
+}
+
+/// Reasons that need no look at the catalogue.
+fn left_alone(
+    request: Request<'_>,
+    pod: &Pod<'_>,
+    wishes: &Wishes<'_>,
+    settings: &Settings,
+) -> Option<Skip> {
+    let annotations = pod.metadata.as_ref().map(|metadata| &metadata.annotations);
+    let windows = pod.spec.os.as_ref().is_some_and(|os| os.name == *"windows")
+        || pod.spec.node_selector.get(names::OPERATING_SYSTEM) == Some("windows");
+    if settings.excluded_namespaces.contains(request.namespace) {
+        Some(Skip::ExcludedNamespace)
+    } else if wishes.opted_out {
+        Some(Skip::OptedOut)
+    } else if annotations.is_some_and(|annotations| annotations.get(names::MIRROR).is_some()) {
+        Some(Skip::MirrorPod)
+    } else if windows {
+        Some(Skip::WindowsPod)
+    } else {
+        None
+    }
+}
+
+fn warn_of_pod<'a>(
+    selection: &mut Selection<'a>,
+    owner: &Owner<'a>,
+    pod: &'a Pod<'a>,
+    wishes: &Wishes<'a>,
+) {
+    if let (Some(stamp), Some(requester), owner::Rule::Requester) =
+        (stamp_of(pod), owner.name, owner.rule)
+        && stamp != requester
+    {
+        selection
+            .warnings
+            .push(Warning::StampIgnored { stamp, requester });
+    }
+    let there = |name: &&str| {
+        !place::containers(&pod.spec).any(|(_, _, container)| container.name == **name)
+    };
+    let unknown: Vec<_> = wishes
+        .containers
+        .iter()
+        .flatten()
+        .copied()
+        .filter(there)
+        .collect();
+    if !unknown.is_empty() {
+        selection.warnings.push(Warning::UnknownContainers(unknown));
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// Decides on the pod's own labels and annotations: only what is not there as it should be.
+    fn mark(&mut self) {
+        let nothing = Metadata::default();
+        let metadata = self.metadata.unwrap_or(&nothing);
+        let owner = self.report.owner.and_then(|owner| owner.name);
+        let (record, omitted) = record::write(self.report.in_effect(), metadata, owner);
+        if omitted > 0 {
+            self.report.warnings.push(Warning::RecordShortened(omitted));
+        }
+        self.marks = Marks {
+            label: metadata.labels.get(names::INJECTED) != Some("true"),
+            owner: owner.filter(|owner| metadata.annotations.get(names::OWNER) != Some(owner)),
+            record: Some(record)
+                .filter(|record| metadata.annotations.get(names::INJECTED) != Some(record)),
+        };
+    }
+
+    fn is_empty(&self) -> bool {
+        let Changes {
+            volumes,
+            image_pull_secrets,
+            containers,
+            placements: _,
+        } = &self.changes;
+        let Marks {
+            label,
+            owner,
+            record,
+        } = &self.marks;
+        volumes.is_empty()
+            && image_pull_secrets.is_empty()
+            && containers.is_empty()
+            && !label
+            && owner.is_none()
+            && record.is_none()
+    }
+}

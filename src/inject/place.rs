@@ -1,0 +1,553 @@
+//! Where the chosen secrets go in each container: what is there already, what is added, what is in the way.
+
+use super::annotations::Wishes;
+use super::git_ssh;
+use super::mount::{Room, room_at};
+use super::name;
+use super::pod::{Container, Spec, Variable, Volume};
+use super::secret::Secret;
+use super::select::{Auth, Environment, Selection};
+use super::settings::Settings;
+use super::warning::{Obstacle, Warning};
+
+/// The prefix of our volumes of Secrets.
+const VOLUME_PREFIX: &str = "keyporter-";
+
+/// Konduktor's variable with the folder of secrets.
+pub const ROOT_VARIABLE: &str = "KONDUKTOR_DEFAULT_SECRETS";
+/// Konduktor's variable with the folder in which archives were unpacked: the same, as nothing needs unpacking.
+pub const EXPANDED_VARIABLE: &str = "KONDUKTOR_DEFAULT_SECRETS_EXPANDED";
+/// The variable of kind `auth`.
+pub const AUTH_VARIABLE: &str = "AUTH_SECRET";
+
+/// Which list of the pod a container stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// `spec.initContainers`.
+    Init,
+    /// `spec.containers`.
+    Main,
+}
+
+/// What changes in a pod's `spec`.
+#[derive(Debug, Default)]
+pub struct Changes<'a> {
+    /// Volumes to add.
+    pub volumes: Vec<NewVolume<'a>>,
+    /// Names to add to `imagePullSecrets`.
+    pub image_pull_secrets: Vec<&'a str>,
+    /// Containers to which something is added.
+    pub containers: Vec<ContainerChanges<'a>>,
+    /// Each secret in each container, for explanations.
+    pub placements: Vec<Placement<'a>>,
+}
+
+/// A volume to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewVolume<'a> {
+    /// A Secret as a folder.
+    Directory {
+        /// The volume's name.
+        name: String,
+        /// The secret.
+        secret: &'a Secret,
+    },
+    /// A Secret with a key for git.
+    GitKey {
+        /// The volume's name.
+        name: String,
+        /// The secret.
+        secret: &'a Secret,
+    },
+    /// The emptyDir for private copies of that key.
+    GitWork,
+}
+
+impl NewVolume<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Directory { name, .. } | Self::GitKey { name, .. } => name,
+            Self::GitWork => git_ssh::WORK_VOLUME,
+        }
+    }
+}
+
+/// What is added to one container.
+#[derive(Debug)]
+pub struct ContainerChanges<'a> {
+    /// Its list.
+    pub group: Group,
+    /// Its place there.
+    pub index: usize,
+    /// Variables, to stand before its own, so that its own may refer to them as `$(NAME)`.
+    pub variables: Vec<NewVariable<'a>>,
+    /// Secrets for `envFrom`, each with the place at which to insert it.
+    pub env_from: Vec<(usize, &'a str)>,
+    /// Mounts.
+    pub mounts: Vec<NewMount>,
+}
+
+/// A variable to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVariable<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its value.
+    pub value: NewValue<'a>,
+}
+
+/// The value of a variable to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewValue<'a> {
+    /// A text that holds no secret.
+    Plain(String),
+    /// A key of a Secret.
+    Key {
+        /// The Secret object.
+        object: &'a str,
+        /// The key.
+        key: &'a str,
+        /// Whether the container starts without it.
+        optional: bool,
+    },
+}
+
+/// A mount to add, read-only unless it is the work folder of git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMount {
+    /// The volume.
+    pub volume: String,
+    /// The path.
+    pub path: String,
+    /// Whether it is read-only.
+    pub read_only: bool,
+}
+
+/// One secret in one container, or in the pod (`imagePullSecrets`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement<'a> {
+    /// The secret.
+    pub secret: &'a Secret,
+    /// The container; `None` for the pod as a whole.
+    pub container: Option<&'a str>,
+    /// What came of it.
+    pub result: Result<Way<'a>, Obstacle<'a>>,
+}
+
+/// How a secret reaches a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way<'a> {
+    /// Files below this path.
+    Files(String),
+    /// All keys as variables.
+    Variables,
+    /// These keys as variables.
+    SomeVariables(Vec<&'a str>),
+    /// `GIT_SSH_COMMAND`.
+    GitSsh,
+    /// `AUTH_SECRET`.
+    Auth,
+    /// `imagePullSecrets`.
+    ImagePull,
+}
+
+/// Places the selection in the pod.
+pub fn place<'a>(
+    spec: &'a Spec<'a>,
+    selection: &mut Selection<'a>,
+    wishes: &Wishes<'a>,
+    settings: &Settings,
+) -> Changes<'a> {
+    let mut changes = Changes::default();
+    let mut warnings = std::mem::take(&mut selection.warnings);
+    for (group, index, container) in containers(spec) {
+        if !wishes.choose(&container.name) || settings.sidecars.contains(container.name.as_str()) {
+            continue;
+        }
+        let mut place = Place {
+            container,
+            volumes: spec.volumes.as_deref().unwrap_or_default(),
+            new: ContainerChanges {
+                group,
+                index,
+                variables: vec![],
+                env_from: vec![],
+                mounts: vec![],
+            },
+            changes: &mut changes,
+            warnings: &mut warnings,
+        };
+        place.directories(&selection.directories, &settings.mount_root);
+        if let Some(secret) = selection.git_ssh {
+            place.git_ssh(secret);
+        }
+        if let Some(auth) = selection.auth {
+            place.auth(auth);
+        }
+        place.environments(&selection.environments);
+        let new = place.new;
+        if !(new.variables.is_empty() && new.env_from.is_empty() && new.mounts.is_empty()) {
+            changes.containers.push(new);
+        }
+    }
+    for secret in &selection.image_pull {
+        if !spec
+            .image_pull_secrets
+            .iter()
+            .flatten()
+            .any(|own| own.name == *secret.object)
+        {
+            changes.image_pull_secrets.push(&secret.object);
+        }
+        changes.placements.push(Placement {
+            secret,
+            container: None,
+            result: Ok(Way::ImagePull),
+        });
+    }
+    selection.warnings = warnings;
+    changes
+}
+
+/// All containers with their place in the pod.
+pub fn containers<'a>(
+    spec: &'a Spec<'a>,
+) -> impl Iterator<Item = (Group, usize, &'a Container<'a>)> {
+    let list = |group, list: &'a Option<Vec<_>>| {
+        list.iter()
+            .flatten()
+            .enumerate()
+            .map(move |(index, container)| (group, index, container))
+    };
+    list(Group::Init, &spec.init_containers).chain(list(Group::Main, &spec.containers))
+}
+
+/// One container at work.
+struct Place<'a, 'p> {
+    container: &'a Container<'a>,
+    volumes: &'a [Volume<'a>],
+    new: ContainerChanges<'a>,
+    changes: &'p mut Changes<'a>,
+    warnings: &'p mut Vec<Warning<'a>>,
+}
+
+impl<'a> Place<'a, '_> {
+    fn directories(&mut self, secrets: &[&'a Secret], root: &str) {
+        if secrets.is_empty() {
+            return;
+        }
+        for name in [ROOT_VARIABLE, EXPANDED_VARIABLE] {
+            if !self.plain_variable(name, root) {
+                let container = self.container.name.as_str();
+                self.warnings.push(Warning::OwnRoot {
+                    container,
+                    variable: name,
+                });
+            }
+        }
+        for &secret in secrets {
+            let path = format!("{root}/{}", secret.name);
+            let result =
+                self.secret_mount(&path, secret, |name| NewVolume::Directory { name, secret });
+            self.note(secret, result.map(|()| Way::Files(path)));
+        }
+    }
+
+    fn git_ssh(&mut self, secret: &'a Secret) {
+        let result = self.try_git_ssh(secret).map(|()| Way::GitSsh);
+        self.note(secret, result);
+    }
+
+    /// All of it or nothing: a command without its key would break a git that works today.
+    fn try_git_ssh(&mut self, secret: &'a Secret) -> Result<(), Obstacle<'a>> {
+        let command = git_ssh::command(secret);
+        if self.container.variable(git_ssh::PROGRAM_VARIABLE).is_some() {
+            return Err(Obstacle::Variable(git_ssh::PROGRAM_VARIABLE));
+        }
+        if self
+            .container
+            .variable(git_ssh::COMMAND_VARIABLE)
+            .is_some_and(|own| !has_value(own, command))
+        {
+            return Err(Obstacle::Variable(git_ssh::COMMAND_VARIABLE));
+        }
+        self.work_mount(false)?;
+        self.secret_mount(git_ssh::KEY_FOLDER, secret, |name| NewVolume::GitKey {
+            name,
+            secret,
+        })?;
+        self.work_mount(true)?;
+        self.plain_variable(git_ssh::COMMAND_VARIABLE, command);
+        self.plain_variable(git_ssh::VARIANT_VARIABLE, git_ssh::VARIANT);
+        Ok(())
+    }
+
+    /// The folder for private copies: looks whether there is room, and takes it if told so.
+    fn work_mount(&mut self, take: bool) -> Result<(), Obstacle<'a>> {
+        let there = self
+            .volumes
+            .iter()
+            .find(|volume| volume.name == *git_ssh::WORK_VOLUME);
+        if there.is_some_and(|volume| volume.empty_dir.is_none()) {
+            return Err(Obstacle::VolumeName);
+        }
+        match room_at(git_ssh::WORK_FOLDER, self.container, self.volumes) {
+            Room::Mounted(volume) if volume == git_ssh::WORK_VOLUME => return Ok(()),
+            Room::Mounted(_) => return Err(Obstacle::Mount(git_ssh::WORK_FOLDER)),
+            Room::Blocked(obstacle) => return Err(obstacle),
+            Room::Free => {}
+        }
+        if take {
+            if there.is_none() {
+                self.add_volume(NewVolume::GitWork);
+            }
+            let (volume, path) = (
+                git_ssh::WORK_VOLUME.to_owned(),
+                git_ssh::WORK_FOLDER.to_owned(),
+            );
+            self.new.mounts.push(NewMount {
+                volume,
+                path,
+                read_only: false,
+            });
+        }
+        Ok(())
+    }
+
+    fn auth(
+        &mut self,
+        Auth {
+            secret,
+            key,
+            required,
+        }: Auth<'a>,
+    ) {
+        let placed = self.key_variable(AUTH_VARIABLE, &secret.object, key, !required);
+        self.note(
+            secret,
+            if placed {
+                Ok(Way::Auth)
+            } else {
+                Err(Obstacle::Variable(AUTH_VARIABLE))
+            },
+        );
+    }
+
+    fn environments(&mut self, rising: &[Environment<'a>]) {
+        self.whole_environments(rising);
+        let ours = |object: &str| {
+            rising
+                .iter()
+                .any(|environment| *environment.secret.object == *object)
+        };
+        let own_env_from = self.container.env_from.iter().flatten().any(|source| {
+            !source
+                .secret_ref
+                .as_ref()
+                .is_some_and(|reference| ours(reference.name.as_str()))
+        });
+        for Environment { secret, variables } in rising {
+            self.warn_of_own_variables(secret);
+            let result = match variables {
+                None => Ok(Way::Variables),
+                Some(_) if own_env_from => Err(Obstacle::EnvFrom),
+                Some(names) => {
+                    let placed = names
+                        .iter()
+                        .copied()
+                        .filter(|name| self.key_variable(name, &secret.object, name, true));
+                    Ok(Way::SomeVariables(placed.collect()))
+                }
+            };
+            self.note(secret, result);
+        }
+    }
+
+    /// Inserts what is missing so that the order of rising precedence holds with what an earlier pass put there.
+    /// Ours is the run at the head of the list; the container's own entries come after it and win.
+    fn whole_environments(&mut self, rising: &[Environment<'a>]) {
+        let own = self.container.env_from.as_deref().unwrap_or_default();
+        let whole = || {
+            rising
+                .iter()
+                .filter(|one| one.variables.is_none())
+                .map(|one| &*one.secret.object)
+        };
+        let object_of = |index: usize| {
+            let source = own
+                .get(index)
+                .filter(|source| source.prefix.as_ref().is_none_or(|prefix| prefix == ""))?;
+            source
+                .secret_ref
+                .as_ref()
+                .map(|reference| reference.name.as_str())
+        };
+        let head = (0..own.len())
+            .take_while(|index| {
+                object_of(*index).is_some_and(|object| whole().any(|ours| ours == object))
+            })
+            .count();
+        let mut next = 0;
+        for object in whole() {
+            match (0..own.len()).find(|index| object_of(*index) == Some(object)) {
+                Some(index) if index < head => next = index + 1 + self.new.env_from.len(),
+                Some(_) => {}
+                None => {
+                    self.new.env_from.push((next, object));
+                    next += 1;
+                }
+            }
+        }
+    }
+
+    fn warn_of_own_variables(&mut self, secret: &'a Secret) {
+        let container = self.container.name.as_str();
+        for own in self.container.env.iter().flatten() {
+            let variable = own.name.as_str();
+            if secret.has_key(variable) && !is_key(own, &secret.object, variable) {
+                self.warnings.push(Warning::OwnVariable {
+                    secret,
+                    container,
+                    variable,
+                });
+            }
+        }
+    }
+
+    /// Mounts a Secret at a path. The volume is shared by all containers; one of the pod's own that is the same Secret
+    /// and mounted there already serves as well.
+    fn secret_mount(
+        &mut self,
+        path: &str,
+        secret: &'a Secret,
+        volume: impl FnOnce(String) -> NewVolume<'a>,
+    ) -> Result<(), Obstacle<'a>> {
+        let is_it = |volume: &Volume<'_>| {
+            let source = volume
+                .secret
+                .as_ref()
+                .and_then(|source| source.secret_name.as_ref());
+            source.is_some_and(|object| *object == *secret.object)
+        };
+        match room_at(path, self.container, self.volumes) {
+            Room::Mounted(name)
+                if self
+                    .volumes
+                    .iter()
+                    .any(|own| own.name == *name && is_it(own)) =>
+            {
+                return Ok(());
+            }
+            Room::Mounted(_) => {
+                let mounts = self
+                    .container
+                    .volume_mounts
+                    .iter()
+                    .flatten()
+                    .map(|mount| mount.mount_path.as_str());
+                let same =
+                    |own: &&str| super::mount::relation(own, path) == super::mount::Relation::Same;
+                return Err(Obstacle::Mount(
+                    mounts.into_iter().find(same).unwrap_or_default(),
+                ));
+            }
+            Room::Blocked(obstacle) => return Err(obstacle),
+            Room::Free => {}
+        }
+        let name = name::label(VOLUME_PREFIX, &secret.object);
+        match self.volumes.iter().find(|own| own.name == *name) {
+            Some(own) if !is_it(own) => return Err(Obstacle::VolumeName),
+            Some(_) => {}
+            None => self.add_volume(volume(name.clone())),
+        }
+        self.new.mounts.push(NewMount {
+            volume: name,
+            path: path.to_owned(),
+            read_only: true,
+        });
+        Ok(())
+    }
+
+    fn add_volume(&mut self, volume: NewVolume<'a>) {
+        if !self
+            .changes
+            .volumes
+            .iter()
+            .any(|there| there.name() == volume.name())
+        {
+            self.changes.volumes.push(volume);
+        }
+    }
+
+    /// Adds a plain variable; false if the container sets it to something else.
+    fn plain_variable(&mut self, name: &'static str, value: &str) -> bool {
+        match self.container.variable(name) {
+            Some(own) => has_value(own, value),
+            None => {
+                self.new.variables.push(NewVariable {
+                    name,
+                    value: NewValue::Plain(value.to_owned()),
+                });
+                true
+            }
+        }
+    }
+
+    /// Adds a variable from a key; false if the container, or something chosen before, sets it to something else.
+    fn key_variable(
+        &mut self,
+        name: &'a str,
+        object: &'a str,
+        key: &'a str,
+        optional: bool,
+    ) -> bool {
+        if let Some(own) = self.container.variable(name) {
+            return is_key(own, object, key);
+        }
+        if self
+            .new
+            .variables
+            .iter()
+            .any(|variable| variable.name == name)
+        {
+            return false;
+        }
+        self.new.variables.push(NewVariable {
+            name,
+            value: NewValue::Key {
+                object,
+                key,
+                optional,
+            },
+        });
+        true
+    }
+
+    fn note(&mut self, secret: &'a Secret, result: Result<Way<'a>, Obstacle<'a>>) {
+        let container = self.container.name.as_str();
+        if let Err(obstacle) = result {
+            self.warnings.push(Warning::Kept {
+                secret,
+                container,
+                obstacle,
+            });
+        }
+        self.changes.placements.push(Placement {
+            secret,
+            container: Some(container),
+            result,
+        });
+    }
+}
+
+fn has_value(variable: &Variable<'_>, value: &str) -> bool {
+    variable.value.as_ref().is_some_and(|own| *own == *value)
+}
+
+fn is_key(variable: &Variable<'_>, object: &str, key: &str) -> bool {
+    let reference = variable
+        .value_from
+        .as_ref()
+        .and_then(|from| from.secret_key_ref.as_ref());
+    reference.is_some_and(|own| own.name == *object && own.key == *key)
+}

@@ -1,0 +1,335 @@
+//! The borrowed view of a pod: what decisions need of it, everything else skipped while reading.
+//!
+//! Reading a whole pod into owned types is most of what an admission costs, so this reads once, borrows and skips. The
+//! view stands for the pod's JSON as it is: whether a list is there at all is kept, because a JSON Patch that adds to it
+//! must know. `null` counts as absent (an `add` replaces it).
+//! <https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/>
+
+use std::fmt;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+pub use super::text::Text;
+
+/// A pod, or a pod template: both have `metadata` and `spec`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Pod<'a> {
+    /// `metadata`; `None` where a template has none.
+    #[serde(borrow, default)]
+    pub metadata: Option<Metadata<'a>>,
+    /// `spec`.
+    #[serde(borrow, default)]
+    pub spec: Spec<'a>,
+}
+
+/// `metadata`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Metadata<'a> {
+    /// `name`; absent on create with `generateName`.
+    #[serde(borrow, default)]
+    pub name: Option<Text<'a>>,
+    /// `generateName`.
+    #[serde(borrow, default, rename = "generateName")]
+    pub generate_name: Option<Text<'a>>,
+    /// `labels`.
+    #[serde(borrow, default)]
+    pub labels: Map<'a>,
+    /// `annotations`.
+    #[serde(borrow, default)]
+    pub annotations: Map<'a>,
+}
+
+/// `spec`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec<'a> {
+    /// `containers`.
+    #[serde(borrow, default)]
+    pub containers: Option<Vec<Container<'a>>>,
+    /// `initContainers`.
+    #[serde(borrow, default)]
+    pub init_containers: Option<Vec<Container<'a>>>,
+    /// `volumes`.
+    #[serde(borrow, default)]
+    pub volumes: Option<Vec<Volume<'a>>>,
+    /// `imagePullSecrets`.
+    #[serde(borrow, default)]
+    pub image_pull_secrets: Option<Vec<ObjectReference<'a>>>,
+    /// `os`.
+    #[serde(borrow, default)]
+    pub os: Option<OperatingSystem<'a>>,
+    /// `nodeSelector`.
+    #[serde(borrow, default)]
+    pub node_selector: Map<'a>,
+}
+
+/// `spec.os`.
+#[derive(Debug, Deserialize)]
+pub struct OperatingSystem<'a> {
+    /// `linux` or `windows`.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+}
+
+/// A container or init container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container<'a> {
+    /// `name`.
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    /// `env`.
+    #[serde(borrow, default)]
+    pub env: Option<Vec<Variable<'a>>>,
+    /// `envFrom`.
+    #[serde(borrow, default)]
+    pub env_from: Option<Vec<EnvFrom<'a>>>,
+    /// `volumeMounts`.
+    #[serde(borrow, default)]
+    pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
+}
+
+impl<'a> Container<'a> {
+    /// The container's own variable of this name. Of two with the same name the later one counts, as in Kubernetes.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&Variable<'a>> {
+        self.env
+            .iter()
+            .flatten()
+            .rfind(|variable| variable.name == *name)
+    }
+}
+
+/// An entry of `env`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Variable<'a> {
+    /// `name`.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// `value`.
+    #[serde(borrow, default)]
+    pub value: Option<Text<'a>>,
+    /// `valueFrom`.
+    #[serde(borrow, default)]
+    pub value_from: Option<ValueFrom<'a>>,
+}
+
+/// `valueFrom`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ValueFrom<'a> {
+    /// `secretKeyRef`.
+    #[serde(borrow, default)]
+    pub secret_key_ref: Option<KeyReference<'a>>,
+}
+
+/// `secretKeyRef`.
+#[derive(Debug, Deserialize)]
+pub struct KeyReference<'a> {
+    /// The Secret object.
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    /// The key in it.
+    #[serde(borrow)]
+    pub key: Text<'a>,
+}
+
+/// An entry of `envFrom`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvFrom<'a> {
+    /// `prefix`.
+    #[serde(borrow, default)]
+    pub prefix: Option<Text<'a>>,
+    /// `secretRef`.
+    #[serde(borrow, default)]
+    pub secret_ref: Option<ObjectReference<'a>>,
+}
+
+/// A reference to an object by its name.
+#[derive(Debug, Deserialize)]
+pub struct ObjectReference<'a> {
+    /// `name`.
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+}
+
+/// An entry of `volumeMounts`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeMount<'a> {
+    /// The volume.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// Where it is mounted.
+    #[serde(borrow)]
+    pub mount_path: Text<'a>,
+    /// `readOnly`.
+    #[serde(default)]
+    pub read_only: Option<bool>,
+}
+
+/// An entry of `volumes`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Volume<'a> {
+    /// `name`.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// `secret`.
+    #[serde(borrow, default)]
+    pub secret: Option<SecretVolume<'a>>,
+    /// `emptyDir`.
+    #[serde(default)]
+    pub empty_dir: Option<IgnoredAny>,
+    #[serde(default)]
+    config_map: Option<IgnoredAny>,
+    #[serde(default, rename = "downwardAPI")]
+    downward_api: Option<IgnoredAny>,
+    #[serde(default)]
+    image: Option<IgnoredAny>,
+    #[serde(default)]
+    projected: Option<IgnoredAny>,
+}
+
+impl Volume<'_> {
+    /// Whether the kubelet mounts this type of volume read-only whatever the mount says.
+    #[must_use]
+    pub fn is_read_only_type(&self) -> bool {
+        let types = [
+            &self.config_map,
+            &self.downward_api,
+            &self.image,
+            &self.projected,
+        ];
+        self.secret.is_some() || types.into_iter().any(Option::is_some)
+    }
+}
+
+/// `secret` of a volume.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretVolume<'a> {
+    /// The Secret object.
+    #[serde(borrow, default)]
+    pub secret_name: Option<Text<'a>>,
+}
+
+/// A map of strings (labels, annotations, a node selector), of which only keyporter's own entries and those of
+/// `kubernetes.io/` are kept.
+#[derive(Debug, Default)]
+pub struct Map<'a> {
+    /// Whether the map is there at all, be it empty.
+    pub present: bool,
+    /// Length of all keys and values together, in bytes.
+    pub bytes: usize,
+    kept: Vec<(Text<'a>, Text<'a>)>,
+}
+
+impl Map<'_> {
+    /// The value of a kept entry.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.kept
+            .iter()
+            .find(|(name, _)| *name == *key)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Map<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of strings")
+            }
+
+            fn visit_none<E>(self) -> Result<Self::Value, E> {
+                Ok(Map::default())
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Map::default())
+            }
+
+            fn visit_some<D: Deserializer<'de>>(
+                self,
+                deserializer: D,
+            ) -> Result<Self::Value, D::Error> {
+                deserializer.deserialize_map(self)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+                let mut map = Map {
+                    present: true,
+                    ..Map::default()
+                };
+                while let Some((key, value)) = entries.next_entry::<Text<'de>, Text<'de>>()? {
+                    map.bytes = map
+                        .bytes
+                        .saturating_add(key.as_str().len() + value.as_str().len());
+                    if is_kept(key.as_str()) {
+                        map.kept.push((key, value));
+                    }
+                }
+                Ok(map)
+            }
+        }
+        deserializer.deserialize_option(Reader)
+    }
+}
+
+fn is_kept(key: &str) -> bool {
+    key.starts_with(super::annotations::PREFIX) || key.starts_with("kubernetes.io/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_without_escapes_is_borrowed_in_lists_and_options() {
+        let json =
+            r#"{"spec": {"containers": [{"name": "main", "env": [{"name": "A", "value": "b"}]}]}}"#;
+        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
+        let container = &pod.spec.containers.as_ref().unwrap()[0];
+        let inside = |text: &str| json.as_bytes().as_ptr_range().contains(&text.as_ptr());
+        assert!(inside(container.name.as_str()));
+        assert!(inside(
+            container
+                .variable("A")
+                .unwrap()
+                .value
+                .as_ref()
+                .unwrap()
+                .as_str()
+        ));
+    }
+
+    #[test]
+    fn escapes_are_read() {
+        let pod: Pod<'_> =
+            serde_json::from_str(r#"{"spec": {"containers": [{"name": "m\u0061in"}]}}"#).unwrap();
+        assert_eq!(pod.spec.containers.unwrap()[0].name, *"main");
+    }
+
+    #[test]
+    fn null_and_absent_are_the_same() {
+        let json =
+            r#"{"metadata": {"labels": null}, "spec": {"containers": null, "nodeSelector": null}}"#;
+        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
+        assert!(pod.spec.containers.is_none());
+        assert!(!pod.metadata.unwrap().labels.present);
+    }
+
+    #[test]
+    fn an_empty_map_is_present() {
+        let pod: Pod<'_> = serde_json::from_str(r#"{"metadata": {"labels": {}}}"#).unwrap();
+        assert!(pod.metadata.unwrap().labels.present);
+    }
+}

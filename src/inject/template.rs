@@ -1,0 +1,87 @@
+//! Pod templates in a workload, wherever they stand.
+//!
+//! A pod template is a member `template` whose `spec.containers` is a list, at any depth. That finds those of Kubernetes'
+//! own workloads (`spec.template`, `spec.jobTemplate.spec.template`) and those of custom resources
+//! (`spec.replicatedJobs[].template.spec.template` of a JobSet) without a table of kinds.
+
+use serde_json::Value;
+
+use super::patch::member;
+
+/// A pod template in a document.
+#[derive(Debug, Clone)]
+pub struct Template<'a> {
+    /// Its JSON Pointer (RFC 6901) from the document's root.
+    pub pointer: String,
+    /// The template.
+    pub value: &'a Value,
+}
+
+/// Finds all pod templates, in the order of the document. A template inside a pod template is none: nobody makes pods
+/// from it.
+#[must_use]
+pub fn find(document: &Value) -> Vec<Template<'_>> {
+    let mut found = Vec::new();
+    walk(document, String::new(), &mut found);
+    found
+}
+
+/// The depth is bounded by the JSON reader, which takes 128 levels.
+fn walk<'a>(value: &'a Value, pointer: String, found: &mut Vec<Template<'a>>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let pointer = member(&pointer, name);
+                if name == "template" && is_pod_template(value) {
+                    found.push(Template { pointer, value });
+                } else {
+                    walk(value, pointer, found);
+                }
+            }
+        }
+        Value::Array(entries) => {
+            for (index, value) in entries.iter().enumerate() {
+                walk(value, format!("{pointer}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_pod_template(value: &Value) -> bool {
+    value
+        .pointer("/spec/containers")
+        .is_some_and(Value::is_array)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case::deployment(json!({"spec": {"template": {"spec": {"containers": []}}}}), &["/spec/template"])]
+    #[case::cron_job(
+        json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": []}}}}}}),
+        &["/spec/jobTemplate/spec/template"]
+    )]
+    #[case::job_set(
+        json!({"spec": {"replicatedJobs": [
+            {"template": {"spec": {"template": {"spec": {"containers": []}}}}},
+            {"template": {"spec": {"template": {"spec": {"containers": []}}}}},
+        ]}}),
+        &["/spec/replicatedJobs/0/template/spec/template", "/spec/replicatedJobs/1/template/spec/template"]
+    )]
+    #[case::not_a_pod_template(json!({"spec": {"template": {"spec": {"containers": "x"}}}}), &[])]
+    #[case::config_map(json!({"data": {"template": "x"}}), &[])]
+    #[case::odd_names(json!({"a/b~c": {"template": {"spec": {"containers": []}}}}), &["/a~1b~0c/template"])]
+    fn templates(#[case] document: Value, #[case] expected: &[&str]) {
+        let found: Vec<_> = find(&document)
+            .into_iter()
+            .map(|template| template.pointer)
+            .collect();
+        assert_eq!(found, expected);
+    }
+}

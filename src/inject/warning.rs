@@ -1,0 +1,287 @@
+//! What a person is told with the answer: short sentences that name the object and the way out.
+
+use std::fmt;
+
+use super::secret::{Broken, Secret};
+
+/// How many names a warning lists before it only counts.
+const LISTED: usize = 5;
+
+/// A sentence for the requester. Names and paths only, never a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning<'a> {
+    /// A Secret in reach cannot be injected.
+    Broken(&'a Broken),
+    /// Two secrets of equal rank want the same place; the newer has it.
+    SameRank {
+        /// The one that is used.
+        newer: &'a Secret,
+        /// The one that is not.
+        older: &'a Secret,
+        /// What both want.
+        place: &'static str,
+    },
+    /// Two env secrets of equal rank set the same variables; the newer one's count.
+    SameVariables {
+        /// The one whose values count.
+        newer: &'a Secret,
+        /// The other.
+        older: &'a Secret,
+        /// The variables.
+        names: Vec<&'a str>,
+    },
+    /// Some keys of an env secret cannot be variables.
+    RefusedVariables {
+        /// The secret.
+        secret: &'a Secret,
+        /// The keys.
+        names: Vec<&'a str>,
+    },
+    /// Several auth secrets and no choice.
+    AuthAmbiguous(Vec<&'a str>),
+    /// The annotation names no auth secret in reach.
+    AuthUnknown {
+        /// What the annotation says.
+        wanted: &'a str,
+        /// What it could say.
+        candidates: Vec<&'a str>,
+    },
+    /// An auth secret with several keys, none of them `AUTH_SECRET`.
+    AuthKey(&'a Secret),
+    /// A container's own setting is in the way and stays.
+    Kept {
+        /// The secret.
+        secret: &'a Secret,
+        /// The container.
+        container: &'a str,
+        /// What is in the way.
+        obstacle: Obstacle<'a>,
+    },
+    /// The container sets a variable that the secret holds, too.
+    OwnVariable {
+        /// The secret.
+        secret: &'a Secret,
+        /// The container.
+        container: &'a str,
+        /// The variable.
+        variable: &'a str,
+    },
+    /// The container sets one of keyporter's own variables to something else.
+    OwnRoot {
+        /// The container.
+        container: &'a str,
+        /// The variable.
+        variable: &'static str,
+    },
+    /// The annotation that chooses containers names some that are not there.
+    UnknownContainers(Vec<&'a str>),
+    /// A person wrote another owner into a pod of theirs.
+    StampIgnored {
+        /// What the annotation said.
+        stamp: &'a str,
+        /// Who owns the pod.
+        requester: &'a str,
+    },
+    /// The record of what the pod got did not fit into its annotations.
+    RecordShortened(usize),
+}
+
+/// What of a container's own is in the way of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle<'a> {
+    /// Something is mounted at the path.
+    Mount(&'a str),
+    /// A read-only mount lies above the path, so that no folder can be made in it.
+    ReadOnlyAbove(&'a str),
+    /// A mount lies below the path, which will be read-only.
+    MountBelow(&'a str),
+    /// The container sets the variable.
+    Variable(&'static str),
+    /// The variables could only come one by one, and would then win over the container's own `envFrom`.
+    EnvFrom,
+    /// The pod has a volume of this name that is something else.
+    VolumeName,
+}
+
+impl fmt::Display for Obstacle<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mount(path) => write!(f, "it has a mount of its own at {path}"),
+            Self::ReadOnlyAbove(path) => {
+                write!(f, "its read-only mount at {path} leaves no room below")
+            }
+            Self::MountBelow(path) => {
+                write!(f, "its mount at {path} lies inside the secret's folder")
+            }
+            Self::Variable(name) => write!(f, "it sets {name} itself"),
+            Self::EnvFrom => {
+                f.write_str("its own envFrom must win over a secret with refused variable names")
+            }
+            Self::VolumeName => {
+                f.write_str("the pod has another volume with the name that the secret's would have")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Warning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(broken) => write!(
+                f,
+                "secret object {:?} is not injected: {}",
+                broken.object, broken.problem
+            ),
+            Self::SameRank {
+                newer,
+                older,
+                place,
+            } => {
+                write!(
+                    f,
+                    "secrets {} and {} are both for {place}; the newer, {}, is used",
+                    Named(older),
+                    Named(newer),
+                    newer.object
+                )
+            }
+            Self::SameVariables {
+                newer,
+                older,
+                names,
+            } => write!(
+                f,
+                "secrets {} and {} both set {}; the newer, {}, counts",
+                Named(older),
+                Named(newer),
+                Names(names),
+                newer.object
+            ),
+            Self::RefusedVariables { secret, names } => {
+                write!(
+                    f,
+                    "secret {}: {} may not be set by a secret; rename the key",
+                    Named(secret),
+                    Names(names)
+                )
+            }
+            Self::AuthAmbiguous(names) => {
+                write!(
+                    f,
+                    "no AUTH_SECRET: choose one of {} with the annotation keyporter.dev/auth-secret",
+                    Names(names)
+                )
+            }
+            Self::AuthUnknown { wanted, candidates } if candidates.is_empty() => {
+                write!(
+                    f,
+                    "no AUTH_SECRET: no auth secret {wanted:?} is in reach, nor any other"
+                )
+            }
+            Self::AuthUnknown { wanted, candidates } => {
+                write!(
+                    f,
+                    "no AUTH_SECRET: no auth secret {wanted:?} is in reach; there are {}",
+                    Names(candidates)
+                )
+            }
+            Self::AuthKey(secret) => {
+                write!(
+                    f,
+                    "no AUTH_SECRET: secret {} has several keys and none is called AUTH_SECRET",
+                    Named(secret)
+                )
+            }
+            Self::Kept {
+                secret,
+                container,
+                obstacle,
+            } => {
+                write!(
+                    f,
+                    "container {container:?} does not get secret {}: {obstacle}",
+                    Named(secret)
+                )
+            }
+            Self::OwnVariable {
+                secret,
+                container,
+                variable,
+            } => {
+                write!(
+                    f,
+                    "container {container:?} sets {variable} itself; the one of secret {} is not used",
+                    Named(secret)
+                )
+            }
+            Self::OwnRoot {
+                container,
+                variable,
+            } => {
+                write!(
+                    f,
+                    "container {container:?} sets {variable} itself; its value is kept"
+                )
+            }
+            Self::UnknownContainers(names) => {
+                write!(
+                    f,
+                    "the annotation keyporter.dev/containers names {}, which the pod does not have",
+                    Names(names)
+                )
+            }
+            Self::StampIgnored { stamp, requester } => {
+                write!(
+                    f,
+                    "the annotation keyporter.dev/owner {stamp:?} is not believed; the owner is {requester:?}"
+                )
+            }
+            Self::RecordShortened(omitted) => {
+                write!(
+                    f,
+                    "the annotation keyporter.dev/injected has no room for {omitted} of the secrets"
+                )
+            }
+        }
+    }
+}
+
+/// A secret as a person knows it: its name, and the object where that is called otherwise.
+struct Named<'a>(&'a Secret);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Secret {
+            name,
+            object,
+            scope,
+            ..
+        } = self.0;
+        if name == object {
+            write!(f, "{name:?} ({scope})")
+        } else {
+            write!(f, "{name:?} ({scope}, object {object})")
+        }
+    }
+}
+
+/// A list of names that stays short.
+struct Names<'a>(&'a [&'a str]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            &self
+                .0
+                .iter()
+                .take(LISTED)
+                .copied()
+                .collect::<Vec<_>>()
+                .join(", "),
+        )?;
+        match self.0.len().checked_sub(LISTED) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, " and {more} more"),
+        }
+    }
+}
