@@ -1,1 +1,3 @@
 //! keyporter.
+
+pub mod metrics;
