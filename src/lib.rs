@@ -1,3 +1,9 @@
-//! keyporter.
+//! keyporter: a Kubernetes add-on that gives every pod the secrets of its authenticated owner and project.
 
+pub mod admin;
+pub mod certificates;
+pub mod cli;
 pub mod inject;
+pub mod metrics;
+pub mod server;
+pub mod telemetry;
