@@ -1,3 +1,4 @@
 //! keyporter.
 
 pub mod metrics;
+pub mod telemetry;
