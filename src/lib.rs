@@ -1,4 +1,5 @@
 //! keyporter.
 
+pub mod certificates;
 pub mod metrics;
 pub mod telemetry;
