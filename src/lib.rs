@@ -2,4 +2,5 @@
 
 pub mod certificates;
 pub mod metrics;
+pub mod server;
 pub mod telemetry;
