@@ -1,5 +1,6 @@
 //! keyporter.
 
+pub mod admin;
 pub mod certificates;
 pub mod metrics;
 pub mod server;
