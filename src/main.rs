@@ -1,2 +1,7 @@
-//! The `keyporter` program.
-fn main() {}
+//! The `keyporter` program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keyporter::cli::run()
+}

@@ -1,0 +1,109 @@
+//! The command line: one file a command.
+//!
+//! Exit codes: 0 done, 1 failed (one line on standard error says why), 2 the command line itself is wrong.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the command line is where the program speaks"
+)]
+
+use std::{error::Error, iter::successors, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry::{self, LogFilter, LogFormat};
+
+mod certs;
+
+/// Gives every pod the secrets of its authenticated owner and project.
+#[derive(Debug, Parser)]
+#[command(name = "keyporter", version, about)]
+pub struct Cli {
+    /// Which events are logged: a level, or a list such as `info,keyporter::server=debug`
+    #[arg(
+        long,
+        global = true,
+        env = "KEYPORTER_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    log_level: LogFilter,
+
+    /// How log lines look
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
+    log_format: LogFormat,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Certs(certs::Certs),
+}
+
+/// Does what the command line of this process asks for.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => return usage(&message),
+    };
+    match execute(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
+    telemetry::init(cli.log_format, &cli.log_level)?;
+    match cli.command {
+        Command::Certs(certs) => certs.run(),
+    }
+}
+
+/// Help and version come this way too, with exit code 0.
+fn usage(message: &clap::Error) -> ExitCode {
+    // A reader that closed the pipe early has seen what it wanted.
+    let _closed = message.print();
+    u8::try_from(message.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    successors(Some(error), |&error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_follow_the_error_in_one_line() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read certs/tls.crt")]
+        struct Outer(#[source] std::io::Error);
+
+        let error = Outer(std::io::Error::other("device lost"));
+        assert_eq!(chain(&error), "cannot read certs/tls.crt: device lost");
+    }
+}
