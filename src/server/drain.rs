@@ -17,19 +17,12 @@ pub struct Drained {
 
 /// All connections of a listener.
 ///
-/// One semaphore is both the limit and the count: when every permit is back, nobody is connected.
+/// One semaphore is both the limit and the count: when every permit is back, nobody is connected. When this is dropped,
+/// every connection that is left is cut off.
 pub(super) struct Connections {
     slots: Arc<Semaphore>,
     max: u32,
-    phase: watch::Sender<Phase>,
-}
-
-/// In the order in which they come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    Serving,
-    Draining,
-    CutOff,
+    draining: watch::Sender<bool>,
 }
 
 impl Connections {
@@ -39,7 +32,7 @@ impl Connections {
         Self {
             slots: Arc::new(Semaphore::new(max as usize)),
             max,
-            phase: watch::Sender::new(Phase::Serving),
+            draining: watch::Sender::new(false),
         }
     }
 
@@ -48,44 +41,40 @@ impl Connections {
         Slot {
             // The semaphore is never closed; if it were, serving without a count is better than not serving.
             _permit: Arc::clone(&self.slots).acquire_owned().await.ok(),
-            phase: self.phase.subscribe(),
+            draining: self.draining.subscribe(),
         }
     }
 
     /// Tells every connection to finish, and cuts off those that have not after `limit`.
     pub(super) async fn drain(self, limit: Duration) -> Drained {
-        self.phase.send_replace(Phase::Draining);
+        self.draining.send_replace(true);
         if timeout(limit, self.slots.acquire_many(self.max))
             .await
             .is_ok()
         {
             return Drained { cut_off: 0 };
         }
-        let cut_off = (self.max as usize).saturating_sub(self.slots.available_permits());
-        self.phase.send_replace(Phase::CutOff);
-        Drained { cut_off }
+        Drained {
+            cut_off: (self.max as usize).saturating_sub(self.slots.available_permits()),
+        }
     }
 }
 
 /// A connection's place among the [`Connections`], held as long as it lives.
 pub(super) struct Slot {
     _permit: Option<OwnedSemaphorePermit>,
-    phase: watch::Receiver<Phase>,
+    draining: watch::Receiver<bool>,
 }
 
 impl Slot {
     /// Completes when the connection shall finish what it has begun.
     pub(super) async fn draining(&mut self) {
-        self.reached(Phase::Draining).await;
+        // An error means that the server is gone, which is the end as well.
+        let _gone = self.draining.wait_for(|draining| *draining).await;
     }
 
     /// Completes when the connection shall end whatever it is doing.
     pub(super) async fn cut_off(&mut self) {
-        self.reached(Phase::CutOff).await;
-    }
-
-    async fn reached(&mut self, phase: Phase) {
-        // An error means that the server is gone, which is the end as well.
-        let _gone = self.phase.wait_for(|now| *now >= phase).await;
+        let _gone = self.draining.wait_for(|_| false).await;
     }
 }
