@@ -130,14 +130,18 @@ impl Keyporter {
         Ok(answer)
     }
 
-    /// Has the API server call it for every opted-in namespace that also has what `selector` asks for.
-    pub(crate) async fn register(&self, admin: &Client, name: &str, selector: Value) -> Result<()> {
+    /// Has the API server call it for every opted-in namespace that also meets `requirement`.
+    ///
+    /// A requirement is one entry of a label selector's `matchExpressions`.
+    pub(crate) async fn register(
+        &self,
+        admin: &Client,
+        name: &str,
+        requirement: Option<Value>,
+    ) -> Result<()> {
         let url = format!("https://127.0.0.1:{}/mutate", self.port);
-        objects::create(
-            admin,
-            configuration(name, &url, &self.certificate, selector),
-        )
-        .await?;
+        let configuration = configuration(name, &url, &self.certificate, requirement);
+        objects::create(admin, configuration).await?;
         Ok(())
     }
 }
@@ -190,13 +194,13 @@ pub(crate) async fn prepare(plane: &ControlPlane) -> Result<()> {
 }
 
 /// The configuration that an installation has, with a loopback address in place of a Service.
-fn configuration(name: &str, url: &str, certificate: &str, selector: Value) -> Value {
+fn configuration(name: &str, url: &str, certificate: &str, requirement: Option<Value>) -> Value {
     let mut expressions = vec![json!({
         "key": "kubernetes.io/metadata.name",
         "operator": "NotIn",
         "values": ["kube-system", "kube-public", "kube-node-lease"],
     })];
-    expressions.push(selector);
+    expressions.extend(requirement);
     let rule = |group: &str, version: &str, operations: &[&str], resources: &[&str]| {
         json!({
             "apiGroups": [group],
