@@ -82,18 +82,22 @@ fn apply(kubectl: &Kubectl, user: &str, file: &str) -> Result<()> {
     Ok(())
 }
 
-/// Webhook configurations and secrets reach those who watch them a moment after they are stored.
+/// Webhook configurations and secrets reach those who watch them a moment after they are stored, one
+/// after the other: two equal answers in a row are taken for the last.
 async fn wait_until_injected(alice: &Client) -> Result<()> {
+    let mut before = None;
     wait_for(
         "keyporter to know the secrets",
         Duration::from_secs(20),
         async || {
             let pod = objects::dry_run(alice, objects::pod(NAMESPACE, "probe")).await?;
-            Ok(pod.labels().get("keyporter.dev/injected").cloned())
+            let now = pod.annotations().get("keyporter.dev/injected").cloned();
+            let settled = now.is_some() && now == before;
+            before = now;
+            Ok(settled.then_some(()))
         },
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 /// The Job of the manifest and the pod that the Job controller makes for it.

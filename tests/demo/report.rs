@@ -1,12 +1,13 @@
 //! What a pod has that the template it was made from has not.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{Container, EnvFromSource, EnvVar, Pod, PodSpec, Volume, VolumeMount},
 };
 use kube::ResourceExt;
+use serde_json::Value;
 
 use crate::support::Result;
 
@@ -27,9 +28,13 @@ pub(crate) fn describe(job: &Job, pod: &Pod) -> Result<String> {
         job.name_any(),
         pod.name_any()
     )?;
-    for (key, value) in pod.labels().iter().chain(pod.annotations()) {
-        if key.starts_with("keyporter.dev/") {
-            writeln!(text, "  {key}: {value}")?;
+    for (key, value) in pod.annotations() {
+        match key.as_str() {
+            "keyporter.dev/injected" => describe_record(&mut text, value)?,
+            _ if key.starts_with("keyporter.dev/") => {
+                writeln!(text, "  annotation {key}: {value}")?;
+            }
+            _ => {}
         }
     }
     for volume in added(before.volumes.as_ref(), after.volumes.as_ref()) {
@@ -56,6 +61,23 @@ pub(crate) fn describe(job: &Job, pod: &Pod) -> Result<String> {
         describe_container(&mut text, &before.unwrap_or_default(), &container)?;
     }
     Ok(text)
+}
+
+/// The record of what was injected: a list of objects with these fields.
+fn describe_record(text: &mut String, record: &str) -> Result<()> {
+    let entries: Vec<BTreeMap<String, Value>> = serde_json::from_str(record)?;
+    for entry in entries {
+        let field = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or("?");
+        writeln!(
+            text,
+            "  secret {}: {}, kind {}, scope {}",
+            field("secret"),
+            field("name"),
+            field("kind"),
+            field("scope")
+        )?;
+    }
+    Ok(())
 }
 
 fn describe_container(text: &mut String, before: &Container, after: &Container) -> Result<()> {
