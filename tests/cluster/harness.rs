@@ -7,11 +7,13 @@ use std::{
 };
 
 use libtest_mimic::{Failed, Trial};
-use tokio::runtime::Runtime;
+use serde_json::json;
+use tokio::{runtime::Runtime, sync::OnceCell};
 
 use crate::support::{
     Result,
     control_plane::{Binaries, ControlPlane},
+    keyporter::{self, Keyporter},
 };
 
 /// No trial may hang a run.
@@ -30,9 +32,41 @@ struct Shared {
     runtime: Runtime,
 }
 
+/// A namespace with this label is served by a keyporter that a trial started for itself.
+pub(crate) const WEBHOOK_LABEL: &str = "tests.keyporter.dev/webhook";
+
 /// What every trial is given.
 pub(crate) struct Cluster {
+    /// Before the control plane that it watches.
+    keyporter: OnceCell<std::result::Result<Keyporter, String>>,
     plane: ControlPlane,
+}
+
+impl Cluster {
+    /// The webhook that most trials share: started, and called by the API server.
+    pub(crate) async fn keyporter(&self) -> Result<&Keyporter> {
+        // What failed once is not tried again: every trial reports the first failure.
+        let started = self
+            .keyporter
+            .get_or_init(async || {
+                self.start_keyporter()
+                    .await
+                    .map_err(|error| error.to_string())
+            })
+            .await;
+        Ok(started.as_ref().map_err(Clone::clone)?)
+    }
+
+    async fn start_keyporter(&self) -> Result<Keyporter> {
+        keyporter::prepare(&self.plane).await?;
+        let binary = env!("CARGO_BIN_EXE_keyporter");
+        let keyporter = Keyporter::start(&self.plane, binary.as_ref(), "keyporter").await?;
+        let others = json!({"key": WEBHOOK_LABEL, "operator": "DoesNotExist"});
+        keyporter
+            .register(&self.plane.admin(), "keyporter", Some(others))
+            .await?;
+        Ok(keyporter)
+    }
 }
 
 impl Harness {
@@ -113,7 +147,10 @@ impl Shared {
             "control plane ready after {:.1} s",
             begin.elapsed().as_secs_f64()
         );
-        Ok(Cluster { plane })
+        Ok(Cluster {
+            keyporter: OnceCell::new(),
+            plane,
+        })
     }
 }
 

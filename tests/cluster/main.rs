@@ -8,6 +8,7 @@
 // Trials are not `#[test]` functions, where the lints would allow these on their own.
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stderr,
     clippy::print_stdout,
@@ -17,12 +18,17 @@
 mod controllers;
 mod harness;
 mod identity;
+mod operation;
+mod pods;
+mod project;
+mod reinvocation;
 #[allow(
     dead_code,
     reason = "shared with the demo; each program uses a part of it"
 )]
 #[path = "../support/mod.rs"]
 mod support;
+mod workloads;
 
 use std::{env, process::ExitCode};
 
@@ -35,10 +41,14 @@ fn main() -> ExitCode {
     // Trials wait for other processes most of the time.
     arguments.test_threads.get_or_insert(8);
     let harness = Harness::new();
-    let trials: Vec<Trial> = [identity::trials(&harness), controllers::trials(&harness)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let trials: Vec<Trial> = [
+        identity::trials(&harness),
+        controllers::trials(&harness),
+        keyporter_trials(&harness),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
 
     let left_out: Vec<&str> = trials
         .iter()
@@ -59,4 +69,17 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
+}
+
+/// What only holds with the built `keyporter` in place.
+fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
+    [
+        pods::trials(harness),
+        workloads::trials(harness),
+        operation::trials(harness),
+        reinvocation::trials(harness),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -79,7 +79,7 @@ impl Keyporter {
             &mut command,
             &self.folder.join("keyporter.log"),
         )?;
-        wait_for(
+        let ready = wait_for(
             "keyporter to be ready",
             Duration::from_secs(20),
             async || {
@@ -90,8 +90,12 @@ impl Keyporter {
                     .filter(|answer| answer.starts_with("HTTP/1.1 200")))
             },
         )
-        .await
-        .map_err(|error| format!("{error}\n{}", process.tail(15)))?;
+        .await;
+        if let Err(error) = ready {
+            // If it ended, the error says so with its last lines; if it hangs, they follow here.
+            process.check()?;
+            return Err(format!("{error}. Its last lines:\n{}", process.tail(15)).into());
+        }
         self.process = Some(process);
         Ok(())
     }
