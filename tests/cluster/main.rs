@@ -18,6 +18,7 @@
 mod controllers;
 mod harness;
 mod identity;
+mod job_set;
 mod operation;
 mod pods;
 mod project;
@@ -76,6 +77,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
     [
         pods::trials(harness),
         workloads::trials(harness),
+        job_set::trials(harness),
         operation::trials(harness),
         reinvocation::trials(harness),
     ]

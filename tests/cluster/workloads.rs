@@ -1,7 +1,5 @@
 //! Pods that controllers create for a workload belong to whoever created the workload.
 
-use std::time::Duration;
-
 use k8s_openapi::{
     api::{
         batch::v1::CronJob,
@@ -19,7 +17,7 @@ use serde_json::{Value, json};
 use crate::{
     harness::{Cluster, Harness},
     project::{OWNERS, Project, assert_injected},
-    support::{Result, control_plane::ADMIN, keyporter::JOBSET_CONTROLLER, objects, wait_for},
+    support::{Result, objects},
 };
 
 /// The label that tells whose pods are whose.
@@ -35,7 +33,6 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial_with_controllers("workloads::daemon_set", daemon_set),
         harness.trial_with_controllers("workloads::replica_set", replica_set),
         harness.trial_with_controllers("workloads::replication_controller", replication_controller),
-        harness.trial_with_controllers("workloads::job_set", job_set),
     ]
 }
 
@@ -133,61 +130,8 @@ async fn replication_controller(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// No JobSet controller runs here: the trial makes the Job from the template, as that controller does
-/// and under its name.
-async fn job_set(cluster: &Cluster) -> Result<()> {
-    let definition = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/fixtures/jobset-crd.yaml"
-    );
-    let kubectl = cluster.kubectl(ADMIN)?;
-    kubectl.run(&["apply", "-f", definition])?.ok()?;
-    let wait = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=20s",
-        "crd/jobsets.jobset.x-k8s.io",
-    ];
-    kubectl.run(&wait)?.ok()?;
-
-    let project = Project::new(cluster, "workloads-job-set").await?;
-    objects::allow_edit(&project.admin, &project.name, JOBSET_CONTROLLER).await?;
-    let controller = cluster.client(JOBSET_CONTROLLER).await?;
-    for owner in OWNERS {
-        let spec = json!({"replicatedJobs": [
-            {"name": "workers", "replicas": 1, "template": {"spec": {"template": run_once(owner)}}},
-        ]});
-        let job_set = project.workload("jobset.x-k8s.io/v1alpha2", "JobSet", owner, &spec);
-        // The kind has just been defined; its endpoint may follow a moment later.
-        let job_set = wait_for(
-            "the endpoint of JobSets",
-            Duration::from_secs(20),
-            async || match objects::create(project.client(owner), job_set.clone()).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-                outcome => Ok(Some(outcome?)),
-            },
-        )
-        .await?;
-        let template = job_set
-            .data
-            .pointer("/spec/replicatedJobs/0/template/spec")
-            .ok_or("no template")?;
-        let mut job = project.workload("batch/v1", "Job", &format!("{owner}-workers-0"), template);
-        job["metadata"]["ownerReferences"] = json!([{
-            "apiVersion": "jobset.x-k8s.io/v1alpha2",
-            "kind": "JobSet",
-            "name": job_set.name_any(),
-            "uid": job_set.uid(),
-            "controller": true,
-        }]);
-        objects::create(&controller, job).await?;
-        project.assert_pod_of(owner, "Job").await?;
-    }
-    Ok(())
-}
-
 /// A pod template of a workload that runs to an end.
-fn run_once(owner: &str) -> Value {
+pub(crate) fn run_once(owner: &str) -> Value {
     let mut template = keep_running(owner);
     template["spec"]["restartPolicy"] = json!("Never");
     template
@@ -200,7 +144,7 @@ fn keep_running(owner: &str) -> Value {
 
 impl Project {
     /// A workload of this project.
-    fn workload(&self, version: &str, kind: &str, name: &str, spec: &Value) -> Value {
+    pub(crate) fn workload(&self, version: &str, kind: &str, name: &str, spec: &Value) -> Value {
         json!({
             "apiVersion": version,
             "kind": kind,
@@ -243,7 +187,7 @@ impl Project {
     }
 
     /// The pod that a `controller` object of `owner` brought has the secrets of `owner`.
-    async fn assert_pod_of(&self, owner: &str, controller: &str) -> Result<Pod> {
+    pub(crate) async fn assert_pod_of(&self, owner: &str, controller: &str) -> Result<Pod> {
         let pod =
             objects::wait_for_pod(&self.admin, &self.name, &format!("{MADE_FOR}={owner}")).await?;
         assert!(

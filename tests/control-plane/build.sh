@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds etcd, kube-apiserver, kube-controller-manager and kubectl from their Go modules into a
-# cache folder outside the source tree, once for each version and each change of this folder.
+# Builds etcd, kube-apiserver, kube-controller-manager, kubectl and the controller of JobSets from
+# their Go modules into a cache folder outside the source tree, once for each version and each
+# change of this folder. The JobSet manifests come along: jobset-crd.yaml and jobset-role.yaml.
 #
 #   build.sh                 builds what is missing; the last line on standard output is the folder
 #   build.sh --print-folder  prints that folder and does nothing (needs no Go)
@@ -16,7 +17,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 say() { printf '%s\n' "control plane: $*" >&2; }
 
 checksum() {
-    (cd "$here" && cat go.mod go.sum build.sh) | sha256sum | cut -c1-12
+    (cd "$here" && cat go.mod go.sum jobset/go.mod jobset/go.sum build.sh) | sha256sum | cut -c1-12
 }
 
 if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
@@ -42,7 +43,22 @@ fi
 commands='etcd=go.etcd.io/etcd/server/v3
 kube-apiserver=k8s.io/kubernetes/cmd/kube-apiserver
 kube-controller-manager=k8s.io/kubernetes/cmd/kube-controller-manager
-kubectl=k8s.io/kubernetes/cmd/kubectl'
+kubectl=k8s.io/kubernetes/cmd/kubectl
+jobset-controller=sigs.k8s.io/jobset'
+
+# The folder of the Go module that a command is built from.
+module_of() {
+    case $1 in
+    jobset-controller) printf '%s\n' "$here/jobset" ;;
+    *) printf '%s\n' "$here" ;;
+    esac
+}
+
+copy_jobset_manifests() {
+    source=$(cd "$here/jobset" && go list -m -f '{{.Dir}}' sigs.k8s.io/jobset)/config/components
+    cat "$source/crd/bases/jobset.x-k8s.io_jobsets.yaml" >"$folder/jobset-crd.yaml"
+    cat "$source/rbac/role.yaml" >"$folder/jobset-role.yaml"
+}
 
 todo=
 for command in $commands; do
@@ -89,11 +105,12 @@ for command in $todo; do
     # Three minutes without a word look like a hang.
     (while sleep 30; do say "$count/$total $name, $(($(date +%s) - start)) s so far"; done) &
     ticker=$!
-    (cd "$here" && CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off \
+    (cd "$(module_of "$name")" && CGO_ENABLED=0 GOTOOLCHAIN=local GOWORK=off \
         go build -mod=readonly -trimpath -ldflags "$(printf '%s' "$flags" | tr '\n' ' ')" \
         -o "$partial" "${command#*=}") >&2
     kill "$ticker" 2>/dev/null || :
     ticker=
+    [ "$name" != jobset-controller ] || copy_jobset_manifests
     # Under its own name only when whole: an interrupted build leaves nothing that looks done.
     mv "$partial" "$folder/$name"
     now=$(date +%s)

@@ -53,6 +53,11 @@ impl Binaries {
         self.path("kube-controller-manager").is_file()
     }
 
+    /// A file next to the programs that not every folder has.
+    pub(crate) fn find_file(&self, name: &str) -> Option<PathBuf> {
+        Some(self.path(name)).filter(|path| path.is_file())
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -183,6 +188,11 @@ impl ControlPlane {
         )
         .await?;
         Ok(())
+    }
+
+    /// Where its programs are.
+    pub(crate) fn binaries(&self) -> &Binaries {
+        &self.binaries
     }
 
     /// Whether kube-controller-manager runs.
@@ -335,10 +345,12 @@ fn write_kubeconfig(
     group: Option<&str>,
 ) -> Result<PathBuf> {
     let credentials = authority.user(user, group)?;
-    let folder = folder.join(match group {
+    let name = match group {
         Some(group) => format!("user-{user}-of-{group}"),
         None => format!("user-{user}"),
-    });
+    };
+    // In $KUBECONFIG a colon separates files.
+    let folder = folder.join(name.replace(':', "%3A"));
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("tls.crt"), credentials.certificate)?;
     fs::write(folder.join("tls.key"), credentials.key)?;

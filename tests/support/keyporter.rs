@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::Duration,
@@ -15,6 +13,8 @@ use serde_json::{Value, json};
 use super::{
     Result,
     control_plane::{ControlPlane, free_ports},
+    http_get,
+    jobset::JOBSET_CONTROLLER,
     objects,
     process::Process,
     wait_for,
@@ -24,10 +24,6 @@ use super::{
 const USER: &str = "system:serviceaccount:keyporter-system:keyporter";
 /// The namespace of the process's own objects.
 const NAMESPACE: &str = "keyporter-system";
-/// Who makes Jobs from JobSets.
-pub(crate) const JOBSET_CONTROLLER: &str =
-    "system:serviceaccount:jobset-system:jobset-controller-manager";
-
 /// A `keyporter serve` on fixed ports of loopback, running or stopped.
 pub(crate) struct Keyporter {
     binary: PathBuf,
@@ -84,8 +80,7 @@ impl Keyporter {
             Duration::from_secs(20),
             async || {
                 process.check()?;
-                Ok(self
-                    .get("/readyz")
+                Ok(http_get(self.admin_port, "/readyz")
                     .ok()
                     .filter(|answer| answer.starts_with("HTTP/1.1 200")))
             },
@@ -118,20 +113,7 @@ impl Keyporter {
 
     /// The metrics page.
     pub(crate) fn metrics(&self) -> Result<String> {
-        self.get("/metrics")
-    }
-
-    /// Asks the admin port; returns the whole answer, status line first.
-    fn get(&self, path: &str) -> Result<String> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.admin_port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+        http_get(self.admin_port, "/metrics")
     }
 
     /// Has the API server call it for every opted-in namespace that also meets `requirement`.

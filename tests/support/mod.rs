@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`authority`] | the certificate authority of one test cluster |
 //! | [`control_plane`] | etcd, kube-apiserver and kube-controller-manager as child processes |
+//! | [`jobset`] | the real controller of JobSets |
 //! | [`keyporter`] | the built `keyporter` binary and its webhook configuration |
 //! | [`kubectl`] | the real kubectl, as a given user |
 //! | [`objects`] | creating and reading Kubernetes objects from JSON |
@@ -12,13 +13,18 @@
 
 pub(crate) mod authority;
 pub(crate) mod control_plane;
+pub(crate) mod jobset;
 pub(crate) mod keyporter;
 pub(crate) mod kubectl;
 pub(crate) mod objects;
 pub(crate) mod process;
 pub(crate) mod webhook;
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpStream},
+    time::{Duration, Instant},
+};
 
 /// Any failure of the test machinery; its text is all that a reader needs.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -43,4 +49,17 @@ pub(crate) async fn wait_for<T>(
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Asks a server on loopback; returns the whole answer, status line first.
+pub(crate) fn http_get(port: u16, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
