@@ -1,0 +1,42 @@
+# `make test` is everything that CI runs; `make demo` shows the webhook on a real API server.
+# All that is built for the tests themselves lies in a cache outside the tree.
+
+CACHE := $(or $(KEYPORTER_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/keyporter)
+DENY_VERSION := 0.20.2
+DENY_ROOT := $(CACHE)/tools/cargo-deny-$(DENY_VERSION)
+DENY := $(DENY_ROOT)/bin/cargo-deny
+
+# Without Go (status 3) the tests run on and report what they leave out; a broken build stops here.
+WITH_ASSETS := assets=$$(tests/control-plane/build.sh) || [ $$? -eq 3 ] && KUBEBUILDER_ASSETS=$$assets
+
+.PHONY: test lint deny advisories control-plane demo
+.NOTPARALLEL:
+
+# The tests come last, so that their result is what a reader sees at the end.
+test: lint deny advisories
+	$(WITH_ASSETS) cargo test --locked
+
+lint:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+deny: $(DENY)
+	$(DENY) --offline check bans licenses sources
+
+# Fetching needs a network that not every machine has; what was fetched is binding.
+advisories: $(DENY)
+	@if timeout 120 $(DENY) fetch db; then $(DENY) --offline check advisories; \
+	else echo 'left out: advisories, because the advisory database cannot be fetched here'; fi
+
+$(DENY):
+	@echo 'builds cargo-deny $(DENY_VERSION) once, some minutes, into $(DENY_ROOT)'
+	cargo install --locked --root $(DENY_ROOT) --version $(DENY_VERSION) cargo-deny
+
+# The programs of the test cluster: see tests/control-plane/build.sh.
+control-plane:
+	tests/control-plane/build.sh
+
+demo:
+	cargo build --locked --bin keyporter --example demo
+	$(WITH_ASSETS) cargo run --locked --quiet --example demo

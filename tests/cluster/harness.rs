@@ -1,0 +1,163 @@
+//! The one control plane of a run, and how a trial gets at it.
+
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::json;
+use tokio::{runtime::Runtime, sync::OnceCell};
+
+use crate::support::{
+    Result,
+    control_plane::{Binaries, ControlPlane},
+    keyporter::{self, Keyporter},
+};
+
+/// No trial may hang a run.
+const TRIAL_WITHIN: Duration = Duration::from_mins(2);
+
+/// Starts the cluster when the first trial asks for it and ends it when the last holder is gone.
+#[derive(Clone)]
+pub(crate) struct Harness {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Before the runtime, because its clients have tasks there.
+    cluster: OnceLock<std::result::Result<Cluster, String>>,
+    binaries: std::result::Result<Binaries, String>,
+    runtime: Runtime,
+}
+
+/// A namespace with this label is served by a keyporter that a trial started for itself.
+pub(crate) const WEBHOOK_LABEL: &str = "tests.keyporter.dev/webhook";
+
+/// What every trial is given.
+pub(crate) struct Cluster {
+    /// Before the control plane that it watches.
+    keyporter: OnceCell<std::result::Result<Keyporter, String>>,
+    plane: ControlPlane,
+}
+
+impl Cluster {
+    /// The webhook that most trials share: started, and called by the API server.
+    pub(crate) async fn keyporter(&self) -> Result<&Keyporter> {
+        // What failed once is not tried again: every trial reports the first failure.
+        let started = self
+            .keyporter
+            .get_or_init(async || {
+                self.start_keyporter()
+                    .await
+                    .map_err(|error| error.to_string())
+            })
+            .await;
+        Ok(started.as_ref().map_err(Clone::clone)?)
+    }
+
+    async fn start_keyporter(&self) -> Result<Keyporter> {
+        keyporter::prepare(&self.plane).await?;
+        let binary = env!("CARGO_BIN_EXE_keyporter");
+        let keyporter = Keyporter::start(&self.plane, binary.as_ref(), "keyporter").await?;
+        let others = json!({"key": WEBHOOK_LABEL, "operator": "DoesNotExist"});
+        keyporter
+            .register(&self.plane.admin(), "keyporter", Some(others))
+            .await?;
+        Ok(keyporter)
+    }
+}
+
+impl Harness {
+    /// Looks for the programs and starts nothing.
+    pub(crate) fn new() -> Self {
+        let runtime = Runtime::new().expect("threads can be started");
+        let binaries = Binaries::find().map_err(|error| error.to_string());
+        Self {
+            shared: Arc::new(Shared {
+                cluster: OnceLock::new(),
+                binaries,
+                runtime,
+            }),
+        }
+    }
+
+    /// A trial that needs the API server alone.
+    pub(crate) fn trial<F>(&self, name: &str, body: F) -> Trial
+    where
+        F: AsyncFnOnce(&Cluster) -> Result<()> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        Trial::test(name, move || shared.run(body)).with_ignored_flag(self.shared.binaries.is_err())
+    }
+
+    /// A trial that needs the workload controllers too.
+    pub(crate) fn trial_with_controllers<F>(&self, name: &str, body: F) -> Trial
+    where
+        F: AsyncFnOnce(&Cluster) -> Result<()> + Send + 'static,
+    {
+        let controllers = self
+            .shared
+            .binaries
+            .as_ref()
+            .is_ok_and(Binaries::has_controllers);
+        self.trial(name, body).with_ignored_flag(!controllers)
+    }
+
+    /// Why trials are left out, and what to do about it.
+    pub(crate) fn what_is_missing(&self) -> String {
+        let missing = match &self.shared.binaries {
+            Ok(_) => "KUBEBUILDER_ASSETS has no kube-controller-manager",
+            Err(error) => error,
+        };
+        format!(
+            "{missing}: `make test` builds the programs of the control plane and runs everything"
+        )
+    }
+}
+
+impl Shared {
+    fn run<F>(&self, body: F) -> std::result::Result<(), Failed>
+    where
+        F: AsyncFnOnce(&Cluster) -> Result<()>,
+    {
+        let cluster = match self
+            .cluster
+            .get_or_init(|| self.start().map_err(|error| error.to_string()))
+        {
+            Ok(cluster) => cluster,
+            Err(error) => return Err(format!("there is no cluster: {error}").into()),
+        };
+        let outcome = self
+            .runtime
+            .block_on(async { tokio::time::timeout(TRIAL_WITHIN, body(cluster)).await });
+        match outcome {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(format!("still not done after {TRIAL_WITHIN:?}").into()),
+        }
+    }
+
+    fn start(&self) -> Result<Cluster> {
+        let begin = Instant::now();
+        let plane = self
+            .runtime
+            .block_on(ControlPlane::start(self.binaries.clone()?))?;
+        eprintln!(
+            "control plane ready after {:.1} s",
+            begin.elapsed().as_secs_f64()
+        );
+        Ok(Cluster {
+            keyporter: OnceCell::new(),
+            plane,
+        })
+    }
+}
+
+impl Deref for Cluster {
+    type Target = ControlPlane;
+
+    fn deref(&self) -> &ControlPlane {
+        &self.plane
+    }
+}

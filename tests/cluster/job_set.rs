@@ -1,0 +1,92 @@
+//! JobSets: a kind of workload that the webhook knows by configuration alone.
+
+use std::{path::Path, time::Duration};
+
+use kube::{ResourceExt, api::DynamicObject};
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::{
+    harness::{Cluster, Harness},
+    project::{OWNERS, Project},
+    support::{
+        Result,
+        jobset::{JOBSET_CONTROLLER, JobSetController, define},
+        objects, wait_for,
+    },
+    workloads::run_once,
+};
+
+/// For where the real controller is not built: every field is kept as it is.
+const DEFINITION: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/fixtures/jobset-crd.yaml"
+);
+
+pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
+    vec![harness.trial_with_controllers("workloads::job_set", job_set)]
+}
+
+/// With the real JobSet controller or, without it, the trial in its place and under its name.
+async fn job_set(cluster: &Cluster) -> Result<()> {
+    let controller = JobSetController::start(cluster).await?;
+    if controller.is_none() {
+        define(cluster, Path::new(DEFINITION)).await?;
+    }
+    let project = Project::new(cluster, "workloads-job-set").await?;
+    if controller.is_none() {
+        objects::allow_edit(&project.admin, &project.name, JOBSET_CONTROLLER).await?;
+    }
+    for owner in OWNERS {
+        let spec = json!({"replicatedJobs": [
+            {"name": "workers", "replicas": 1, "template": {"spec": {"template": run_once(owner)}}},
+        ]});
+        let job_set = project.workload("jobset.x-k8s.io/v1alpha2", "JobSet", owner, &spec);
+        // The kind has just been defined: its endpoint and its defaults follow a moment later.
+        wait_for(
+            "the API server to take JobSets",
+            Duration::from_secs(20),
+            async || match objects::dry_run(project.client(owner), job_set.clone()).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                outcome => {
+                    let has_defaults = outcome?.data.pointer("/spec/successPolicy").is_some();
+                    Ok((has_defaults || controller.is_none()).then_some(()))
+                }
+            },
+        )
+        .await?;
+        let job_set = objects::create(project.client(owner), job_set).await?;
+        if controller.is_none() {
+            make_job(cluster, &project, &job_set).await?;
+        }
+        let pod = project.assert_pod_of(owner, "Job").await?;
+        if controller.is_some() {
+            let label = pod.labels().get("jobset.sigs.k8s.io/jobset-name");
+            assert_eq!(
+                label.map(String::as_str),
+                Some(owner),
+                "not made from a JobSet"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Makes the Job from the template, as the JobSet controller does.
+async fn make_job(cluster: &Cluster, project: &Project, job_set: &DynamicObject) -> Result<()> {
+    let template = job_set
+        .data
+        .pointer("/spec/replicatedJobs/0/template/spec")
+        .ok_or("no template")?;
+    let name = format!("{}-workers-0", job_set.name_any());
+    let mut job = project.workload("batch/v1", "Job", &name, template);
+    job["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "jobset.x-k8s.io/v1alpha2",
+        "kind": "JobSet",
+        "name": job_set.name_any(),
+        "uid": job_set.uid(),
+        "controller": true,
+    }]);
+    objects::create(&cluster.client(JOBSET_CONTROLLER).await?, job).await?;
+    Ok(())
+}
