@@ -1,3 +1,4 @@
 //! keyporter.
 
+pub mod documents;
 pub mod inject;
