@@ -1,4 +1,5 @@
 //! keyporter.
 
+pub mod catalog;
 pub mod documents;
 pub mod inject;
