@@ -1,0 +1,20 @@
+//! What keyporter knows of the secrets of a cluster, or of a folder of files: metadata and key names, never a value.
+//!
+//! [`watch`] and [`files`] decode Secrets into [`WatchedSecret`], a type without a place for values, and put them into
+//! a [`Catalog`]. The webhook asks the catalog one question: what may a pod of this namespace and owner see?
+//!
+//! - A catalog always answers, and always from complete lists: while a watch is down or lists anew, it answers with
+//!   what it knew before.
+//! - It tells nobody's secrets to anybody else: user secrets stand on the shelf of their owner alone.
+
+mod counts;
+mod decode;
+mod index;
+mod item;
+mod shelves;
+mod told;
+
+pub use counts::Counts;
+pub use decode::{Flaw, WatchedSecret};
+pub use index::{Catalog, Relist, Source};
+pub use shelves::Shelves;

@@ -1,0 +1,193 @@
+//! What readers see: for each namespace the shelves of its project and of its owners.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use super::item::{Item, Place};
+use crate::inject::secret::{Broken, Secret};
+use crate::inject::select::{Shelf, Visible};
+
+static EMPTY: LazyLock<Arc<Shelf>> = LazyLock::new(Arc::default);
+
+/// What a pod of a namespace and owner may see, at one moment. Cheap to hold; later changes do not show in it.
+#[derive(Debug, Clone)]
+pub struct Shelves {
+    project: Arc<Shelf>,
+    user: Arc<Shelf>,
+}
+
+impl Shelves {
+    /// The view that the selection takes.
+    #[must_use]
+    pub fn visible(&self) -> Visible<'_> {
+        Visible {
+            project: &self.project,
+            user: &self.user,
+        }
+    }
+}
+
+/// The shelves of all namespaces. Those that are empty are not there.
+#[derive(Debug, Default)]
+pub(super) struct Namespaces(HashMap<Box<str>, Namespace>);
+
+#[derive(Debug, Default)]
+pub(super) struct Namespace {
+    project: Arc<Shelf>,
+    users: HashMap<Box<str>, Arc<Shelf>>,
+    /// Broken secrets that say neither whose they are nor that they are the project's, by object name.
+    orphans: Vec<Arc<Broken>>,
+}
+
+impl Namespaces {
+    pub(super) fn shelves(&self, namespace: &str, owner: Option<&str>) -> Shelves {
+        let namespace = self.0.get(namespace);
+        let project = namespace.map(|namespace| &namespace.project);
+        let user = namespace
+            .zip(owner)
+            .and_then(|(namespace, owner)| namespace.users.get(owner));
+        Shelves {
+            project: Arc::clone(project.unwrap_or(&EMPTY)),
+            user: Arc::clone(user.unwrap_or(&EMPTY)),
+        }
+    }
+
+    pub(super) fn orphans(&self, namespace: &str) -> Vec<Arc<Broken>> {
+        let namespace = self.0.get(namespace);
+        namespace.map_or_else(Vec::new, |namespace| namespace.orphans.clone())
+    }
+
+    /// Whether nothing is left, not even an empty shelf.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Puts `new` where `old` was; `old` is gone after it.
+    pub(super) fn exchange(&mut self, old: Option<&Item>, new: Option<&Item>) {
+        let Some(name) = old.or(new).map(Item::namespace) else {
+            return;
+        };
+        if !self.0.contains_key(name) {
+            self.0.insert(name.into(), Namespace::default());
+        }
+        if let Some(namespace) = self.0.get_mut(name) {
+            if let Some(old) = old {
+                namespace.take(old);
+            }
+            if let Some(new) = new {
+                namespace.put(new);
+            }
+            if namespace.is_empty() {
+                self.0.remove(name);
+            }
+        }
+    }
+
+    /// Puts whole namespaces in the place of others, and gives back those.
+    pub(super) fn replace(&mut self, namespaces: &mut [(Box<str>, Namespace)]) {
+        for (name, namespace) in namespaces {
+            if namespace.is_empty() {
+                *namespace = self.0.remove(name).unwrap_or_default();
+            } else if let Some(there) = self.0.get_mut(name) {
+                std::mem::swap(there, namespace);
+            } else {
+                self.0.insert(name.clone(), std::mem::take(namespace));
+            }
+        }
+    }
+}
+
+impl Namespace {
+    /// A namespace of these secrets.
+    pub(super) fn of<'a>(items: impl Iterator<Item = &'a Item>) -> Self {
+        let mut namespace = Self::default();
+        for item in items {
+            match (item, namespace.shelf(item)) {
+                (Item::Usable(secret), Some(target)) => target.secrets.push(Arc::clone(secret)),
+                (Item::Broken(broken), Some(target)) => target.broken.push(Arc::clone(broken)),
+                (Item::Broken(broken), None) => namespace.orphans.push(Arc::clone(broken)),
+                (Item::Usable(_), None) => {}
+            }
+        }
+        for shelf in namespace.users.values_mut().chain([&mut namespace.project]) {
+            let shelf = Arc::make_mut(shelf);
+            shelf
+                .secrets
+                .sort_unstable_by(|one, other| by_age(one, other));
+            shelf.secrets.shrink_to_fit();
+            shelf
+                .broken
+                .sort_unstable_by(|one, other| by_object(one, other));
+        }
+        namespace
+            .orphans
+            .sort_unstable_by(|one, other| by_object(one, other));
+        namespace
+    }
+
+    fn put(&mut self, item: &Item) {
+        match (item, self.shelf(item)) {
+            (Item::Usable(secret), Some(target)) => insert(&mut target.secrets, secret, by_age),
+            (Item::Broken(broken), Some(target)) => insert(&mut target.broken, broken, by_object),
+            (Item::Broken(broken), None) => insert(&mut self.orphans, broken, by_object),
+            (Item::Usable(_), None) => {}
+        }
+    }
+
+    fn take(&mut self, item: &Item) {
+        match (item, self.shelf(item)) {
+            (Item::Usable(secret), Some(target)) => remove(&mut target.secrets, secret),
+            (Item::Broken(broken), Some(target)) => remove(&mut target.broken, broken),
+            (Item::Broken(broken), None) => remove(&mut self.orphans, broken),
+            (Item::Usable(_), None) => {}
+        }
+        if let Place::User(owner) = item.place()
+            && self.users.get(owner).is_some_and(|shelf| is_bare(shelf))
+        {
+            self.users.remove(owner);
+        }
+    }
+
+    /// The shelf on which a secret stands, made if it is not there, and copied if a reader holds it.
+    fn shelf(&mut self, item: &Item) -> Option<&mut Shelf> {
+        let found = match item.place() {
+            Place::Project => &mut self.project,
+            Place::User(owner) => {
+                if !self.users.contains_key(owner) {
+                    self.users.insert(owner.into(), Arc::default());
+                }
+                self.users.get_mut(owner)?
+            }
+            Place::Nowhere => return None,
+        };
+        Some(Arc::make_mut(found))
+    }
+
+    fn is_empty(&self) -> bool {
+        is_bare(&self.project) && self.users.is_empty() && self.orphans.is_empty()
+    }
+}
+
+fn is_bare(shelf: &Shelf) -> bool {
+    shelf.secrets.is_empty() && shelf.broken.is_empty()
+}
+
+/// Inserts into a sorted list.
+fn insert<T>(list: &mut Vec<Arc<T>>, item: &Arc<T>, order: impl Fn(&T, &T) -> Ordering) {
+    let place = list.partition_point(|one| order(one, item).is_lt());
+    list.insert(place, Arc::clone(item));
+}
+
+fn remove<T>(list: &mut Vec<Arc<T>>, item: &Arc<T>) {
+    list.retain(|one| !Arc::ptr_eq(one, item));
+}
+
+fn by_age(one: &Secret, other: &Secret) -> Ordering {
+    one.age_order().cmp(&other.age_order())
+}
+
+fn by_object(one: &Broken, other: &Broken) -> Ordering {
+    one.object.cmp(&other.object)
+}
