@@ -9,6 +9,7 @@
 
 mod counts;
 mod decode;
+pub mod files;
 mod index;
 mod item;
 mod shelves;
