@@ -208,6 +208,7 @@ mod tests {
     use rstest::rstest;
     use serde_json::json;
 
+    use super::super::testing::Lines;
     use super::*;
     use crate::inject::annotations as names;
 
@@ -443,40 +444,19 @@ mod tests {
         assert!(!all_the_same());
     }
 
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn a_broken_secret_is_logged_once_for_each_problem() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
-            .with_ansi(false)
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
-            let broken =
-                |version, kind| labelled(secret("team", "a", "alice", version), names::KIND, kind);
-            let catalog = Catalog::new();
-            catalog.apply(Source::OurLabel, broken(1, "hunter2"));
-            catalog.apply(Source::OurLabel, broken(1, "hunter2"));
-            catalog.apply(Source::OurLabel, broken(2, "hunter2"));
-            catalog.replace(Source::OurLabel, vec![broken(3, "hunter2")]);
-            catalog.apply(Source::OurLabel, secret("team", "a", "nobody", 4));
-            catalog.apply(Source::OurLabel, secret("team", "a", "alice", 5));
-        });
-        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let (lines, _guard) = Lines::listen();
+        let broken =
+            |version, kind| labelled(secret("team", "a", "alice", version), names::KIND, kind);
+        let catalog = Catalog::new();
+        catalog.apply(Source::OurLabel, broken(1, "hunter2"));
+        catalog.apply(Source::OurLabel, broken(1, "hunter2"));
+        catalog.apply(Source::OurLabel, broken(2, "hunter2"));
+        catalog.replace(Source::OurLabel, vec![broken(3, "hunter2")]);
+        catalog.apply(Source::OurLabel, secret("team", "a", "nobody", 4));
+        catalog.apply(Source::OurLabel, secret("team", "a", "alice", 5));
+        let lines = lines.text();
         let problems: Vec<_> = lines.lines().filter(|line| line.contains("WARN")).collect();
         assert_eq!(problems.len(), 2, "{lines}");
         for (line, problem) in problems.iter().zip(["unknown-kind", "no-owner"]) {

@@ -9,10 +9,14 @@
 
 mod counts;
 mod decode;
+pub mod files;
 mod index;
 mod item;
 mod shelves;
+#[cfg(test)]
+mod testing;
 mod told;
+pub mod watch;
 
 pub use counts::Counts;
 pub use decode::{Flaw, WatchedSecret};

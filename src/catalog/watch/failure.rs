@@ -1,0 +1,121 @@
+//! Why a watch fails, in a few words.
+
+use std::error::Error as _;
+
+use kube::core::Status;
+use kube::runtime::watcher;
+use thiserror::Error;
+
+/// How much of an error's text goes into a log, in characters: a proxy may answer with a page of HTML.
+const DETAIL: usize = 300;
+
+/// What sort of failure it was: a closed list, fit for metric labels. Shown, it says the way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+pub enum Failure {
+    /// The API server refuses (403).
+    #[error(
+        "keyporter may not read secrets; its service account needs a ClusterRole with the verbs list and watch on secrets"
+    )]
+    Forbidden,
+    /// The API server does not know who asks (401).
+    #[error(
+        "the API server does not accept keyporter's credentials; check its service account token or kubeconfig"
+    )]
+    Unauthorized,
+    /// The watch fell behind what the API server remembers (410).
+    #[error("the watch of secrets fell behind and lists them anew")]
+    Expired,
+    /// The API server answers with another error.
+    #[error("the API server failed; the watch of secrets is tried again")]
+    Server,
+    /// There is no connection, or it broke.
+    #[error("no connection to the API server; the watch of secrets is tried again")]
+    Connection,
+    /// The answer is not what the API server sends.
+    #[error("the API server's answer cannot be read; check what stands between it and keyporter")]
+    Unreadable,
+}
+
+impl Failure {
+    /// All failures.
+    pub const ALL: [Self; 6] = [
+        Self::Forbidden,
+        Self::Unauthorized,
+        Self::Expired,
+        Self::Server,
+        Self::Connection,
+        Self::Unreadable,
+    ];
+
+    /// The word for it in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::Unauthorized => "unauthorized",
+            Self::Expired => "expired",
+            Self::Server => "server",
+            Self::Connection => "connection",
+            Self::Unreadable => "unreadable",
+        }
+    }
+
+    pub(super) fn of(error: &watcher::Error) -> Self {
+        match cause(error) {
+            Cause::Status(status) => match status.code {
+                401 => Self::Unauthorized,
+                403 => Self::Forbidden,
+                410 => Self::Expired,
+                _ => Self::Server,
+            },
+            Cause::Client(kube::Error::Auth(_)) => Self::Unauthorized,
+            Cause::Client(
+                kube::Error::SerdeError(_)
+                | kube::Error::FromUtf8(_)
+                | kube::Error::LinesCodecMaxLineLengthExceeded,
+            )
+            | Cause::None => Self::Unreadable,
+            Cause::Client(_) => Self::Connection,
+        }
+    }
+}
+
+/// The error's own words, where they cannot hold a part of a list of secrets.
+pub(super) fn detail(error: &watcher::Error) -> String {
+    let text = match (Failure::of(error), cause(error)) {
+        (Failure::Unreadable, _) | (_, Cause::None) => return String::new(),
+        (_, Cause::Status(status)) => status.message.clone(),
+        (_, Cause::Client(error)) => {
+            let mut text = error.to_string();
+            let mut source = error.source();
+            while let Some(error) = source {
+                let words = error.to_string();
+                if !text.contains(&words) {
+                    text = format!("{text}: {words}");
+                }
+                source = error.source();
+            }
+            text
+        }
+    };
+    text.chars().take(DETAIL).collect()
+}
+
+enum Cause<'a> {
+    Status(&'a Status),
+    Client(&'a kube::Error),
+    None,
+}
+
+fn cause(error: &watcher::Error) -> Cause<'_> {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => match error {
+            kube::Error::Api(status) => Cause::Status(status),
+            other => Cause::Client(other),
+        },
+        watcher::Error::WatchError(status) => Cause::Status(status),
+        watcher::Error::NoResourceVersion => Cause::None,
+    }
+}
