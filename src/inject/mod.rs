@@ -266,10 +266,9 @@ pub fn decide<'a>(
             }
             Skip::AlreadyInjected
         }
-        (false, true, _) => Skip::NothingPlaced,
         (false, false, None) if visible.is_empty() => Skip::NoOwner,
         (false, false, Some(_)) if visible.is_empty() => Skip::NoSecrets,
-        (false, false, _) => Skip::NothingPlaced,
+        (false, ..) => Skip::NothingPlaced,
     };
     Decision::Skip(skip, plan.report)
 }
@@ -330,7 +329,7 @@ fn warn_of_pod<'a>(
     }
 }
 
-impl<'a> Plan<'a> {
+impl Plan<'_> {
     /// Decides on the pod's own labels and annotations: only what is not there as it should be.
     fn mark(&mut self) {
         let nothing = Metadata::default();

@@ -481,16 +481,14 @@ impl<'a> Place<'a, '_> {
 
     /// Adds a plain variable; false if the container sets it to something else.
     fn plain_variable(&mut self, name: &'static str, value: &str) -> bool {
-        match self.container.variable(name) {
-            Some(own) => has_value(own, value),
-            None => {
-                self.new.variables.push(NewVariable {
-                    name,
-                    value: NewValue::Plain(value.to_owned()),
-                });
-                true
-            }
+        if let Some(own) = self.container.variable(name) {
+            return has_value(own, value);
         }
+        self.new.variables.push(NewVariable {
+            name,
+            value: NewValue::Plain(value.to_owned()),
+        });
+        true
     }
 
     /// Adds a variable from a key; false if the container, or something chosen before, sets it to something else.

@@ -297,7 +297,7 @@ mod tests {
         let json =
             r#"{"spec": {"containers": [{"name": "main", "env": [{"name": "A", "value": "b"}]}]}}"#;
         let pod: Pod<'_> = serde_json::from_str(json).unwrap();
-        let container = &pod.spec.containers.as_ref().unwrap()[0];
+        let container = pod.spec.containers.as_ref().unwrap().first().unwrap();
         let inside = |text: &str| json.as_bytes().as_ptr_range().contains(&text.as_ptr());
         assert!(inside(container.name.as_str()));
         assert!(inside(
@@ -315,7 +315,7 @@ mod tests {
     fn escapes_are_read() {
         let pod: Pod<'_> =
             serde_json::from_str(r#"{"spec": {"containers": [{"name": "m\u0061in"}]}}"#).unwrap();
-        assert_eq!(pod.spec.containers.unwrap()[0].name, *"main");
+        assert_eq!(pod.spec.containers.unwrap().first().unwrap().name, *"main");
     }
 
     #[test]

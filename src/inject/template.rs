@@ -22,26 +22,26 @@ pub struct Template<'a> {
 #[must_use]
 pub fn find(document: &Value) -> Vec<Template<'_>> {
     let mut found = Vec::new();
-    walk(document, String::new(), &mut found);
+    walk(document, "", &mut found);
     found
 }
 
 /// The depth is bounded by the JSON reader, which takes 128 levels.
-fn walk<'a>(value: &'a Value, pointer: String, found: &mut Vec<Template<'a>>) {
+fn walk<'a>(value: &'a Value, pointer: &str, found: &mut Vec<Template<'a>>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let pointer = member(&pointer, name);
+                let pointer = member(pointer, name);
                 if name == "template" && is_pod_template(value) {
                     found.push(Template { pointer, value });
                 } else {
-                    walk(value, pointer, found);
+                    walk(value, &pointer, found);
                 }
             }
         }
         Value::Array(entries) => {
             for (index, value) in entries.iter().enumerate() {
-                walk(value, format!("{pointer}/{index}"), found);
+                walk(value, &format!("{pointer}/{index}"), found);
             }
         }
         _ => {}
