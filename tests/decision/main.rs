@@ -1,0 +1,11 @@
+//! The decision from outside: who gets which secrets, where they go, and who is written into workloads.
+//!
+//! `builders` makes secrets, pods and decisions in a line each; every other module has one subject. Golden files stand in
+//! `snapshots`, real AdmissionReviews in `tests/fixtures/reviews`.
+
+// Helpers are not `#[test]` functions, where the lints would allow these on their own.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod auth;
+mod builders;
+mod owners;
