@@ -229,13 +229,17 @@ pub fn decide<'a>(
     settings: &Settings,
 ) -> Decision<'a> {
     let metadata = pod.metadata.as_ref();
+    // Before any refusal: a system pod that cannot start may keep the whole cluster from starting.
+    if let Some(skip) = left_alone(request, pod, settings) {
+        return Decision::Skip(skip, Report::default());
+    }
     let wishes = match metadata.map_or_else(|| Ok(Wishes::default()), Wishes::of) {
+        Ok(wishes) if wishes.opted_out => {
+            return Decision::Skip(Skip::OptedOut, Report::default());
+        }
         Ok(wishes) => wishes,
         Err(denial) => return Decision::Deny(denial),
     };
-    if let Some(skip) = left_alone(request, pod, &wishes, settings) {
-        return Decision::Skip(skip, Report::default());
-    }
     let mut selection = select::select(visible, &wishes);
     warn_of_pod(&mut selection, &owner, pod, &wishes);
     let changes = place::place(&pod.spec, &mut selection, &wishes, settings);
@@ -277,20 +281,13 @@ fn stamp_of<'a>(pod: &'a Pod<'a>) -> Option<&'a str> {
     pod.metadata.as_ref()?.annotations.get(names::OWNER)
 }
 
-/// Reasons that need no look at the catalogue.
-fn left_alone(
-    request: Request<'_>,
-    pod: &Pod<'_>,
-    wishes: &Wishes<'_>,
-    settings: &Settings,
-) -> Option<Skip> {
+/// Reasons that leave the pod no say.
+fn left_alone(request: Request<'_>, pod: &Pod<'_>, settings: &Settings) -> Option<Skip> {
     let annotations = pod.metadata.as_ref().map(|metadata| &metadata.annotations);
     let windows = pod.spec.os.as_ref().is_some_and(|os| os.name == *"windows")
         || pod.spec.node_selector.get(names::OPERATING_SYSTEM) == Some("windows");
     if settings.excluded_namespaces.contains(request.namespace) {
         Some(Skip::ExcludedNamespace)
-    } else if wishes.opted_out {
-        Some(Skip::OptedOut)
     } else if annotations.is_some_and(|annotations| annotations.get(names::MIRROR).is_some()) {
         Some(Skip::MirrorPod)
     } else if windows {
