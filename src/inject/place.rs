@@ -151,7 +151,7 @@ pub enum Way<'a> {
     ImagePull,
 }
 
-/// Places the selection in the pod.
+/// Places the selection in the pod. Without containers it is no pod yet, maybe without a `spec` to add anything to.
 pub fn place<'a>(
     spec: &'a Spec<'a>,
     selection: &mut Selection<'a>,
@@ -159,6 +159,9 @@ pub fn place<'a>(
     settings: &Settings,
 ) -> Changes<'a> {
     let mut changes = Changes::default();
+    if containers(spec).next().is_none() {
+        return changes;
+    }
     let mut warnings = std::mem::take(&mut selection.warnings);
     for (group, index, container) in containers(spec) {
         if !wishes.choose(&container.name) || settings.sidecars.contains(container.name.as_str()) {

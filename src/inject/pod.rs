@@ -19,8 +19,14 @@ pub struct Pod<'a> {
     #[serde(borrow, default)]
     pub metadata: Option<Metadata<'a>>,
     /// `spec`.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
     pub spec: Spec<'a>,
+}
+
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// `metadata`.
@@ -68,7 +74,7 @@ pub struct Spec<'a> {
 #[derive(Debug, Deserialize)]
 pub struct OperatingSystem<'a> {
     /// `linux` or `windows`.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub name: Text<'a>,
 }
 

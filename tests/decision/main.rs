@@ -9,3 +9,4 @@
 mod auth;
 mod builders;
 mod owners;
+mod pods;
