@@ -10,3 +10,4 @@ mod auth;
 mod builders;
 mod owners;
 mod pods;
+mod secrets;
