@@ -2,7 +2,7 @@
 
 use super::annotations::Wishes;
 use super::git_ssh;
-use super::mount::{Room, room_at};
+use super::mount::{Relation, Room, relation, room_at};
 use super::name;
 use super::pod::{Container, Spec, Variable, Volume};
 use super::secret::Secret;
@@ -275,6 +275,7 @@ impl<'a> Place<'a, '_> {
             return Err(Obstacle::Variable(git_ssh::COMMAND_VARIABLE));
         }
         self.work_mount(false)?;
+        self.own_room(git_ssh::KEY_FOLDER)?;
         self.secret_mount(git_ssh::KEY_FOLDER, secret, |name| NewVolume::GitKey {
             name,
             secret,
@@ -294,6 +295,7 @@ impl<'a> Place<'a, '_> {
         if there.is_some_and(|volume| volume.empty_dir.is_none()) {
             return Err(Obstacle::VolumeName);
         }
+        self.own_room(git_ssh::WORK_FOLDER)?;
         match room_at(git_ssh::WORK_FOLDER, self.container, self.volumes) {
             Room::Mounted(volume) if volume == git_ssh::WORK_VOLUME => return Ok(()),
             Room::Mounted(_) => return Err(Obstacle::Mount(git_ssh::WORK_FOLDER)),
@@ -313,6 +315,15 @@ impl<'a> Place<'a, '_> {
                 path,
                 read_only: false,
             });
+        }
+        Ok(())
+    }
+
+    /// That no folder of a secret lies where git's are to be: the mount root is a setting.
+    fn own_room(&self, path: &'static str) -> Result<(), Obstacle<'a>> {
+        let near = |mount: &NewMount| relation(&mount.path, path) != Relation::Apart;
+        if self.new.mounts.iter().any(near) {
+            return Err(Obstacle::Mount(path));
         }
         Ok(())
     }
@@ -448,8 +459,7 @@ impl<'a> Place<'a, '_> {
                     .iter()
                     .flatten()
                     .map(|mount| mount.mount_path.as_str());
-                let same =
-                    |own: &&str| super::mount::relation(own, path) == super::mount::Relation::Same;
+                let same = |own: &&str| relation(own, path) == Relation::Same;
                 return Err(Obstacle::Mount(
                     mounts.into_iter().find(same).unwrap_or_default(),
                 ));
@@ -457,7 +467,7 @@ impl<'a> Place<'a, '_> {
             Room::Blocked(obstacle) => return Err(obstacle),
             Room::Free => {}
         }
-        let name = name::label(VOLUME_PREFIX, &secret.object);
+        let name = volume_name(&secret.object);
         match self.volumes.iter().find(|own| own.name == *name) {
             Some(own) if !is_it(own) => return Err(Obstacle::VolumeName),
             Some(_) => {}
@@ -539,6 +549,15 @@ impl<'a> Place<'a, '_> {
             result,
         });
     }
+}
+
+/// The name of the volume of a Secret, which is that of no other volume of ours.
+fn volume_name(object: &str) -> String {
+    let name = name::label(VOLUME_PREFIX, object);
+    if name == git_ssh::WORK_VOLUME {
+        return name::shortened(VOLUME_PREFIX, object);
+    }
+    name
 }
 
 fn has_value(variable: &Variable<'_>, value: &str) -> bool {

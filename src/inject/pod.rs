@@ -94,6 +94,9 @@ pub struct Container<'a> {
     /// `volumeMounts`.
     #[serde(borrow, default)]
     pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
+    /// `volumeDevices`.
+    #[serde(borrow, default)]
+    pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
 }
 
 impl<'a> Container<'a> {
@@ -177,6 +180,15 @@ pub struct VolumeMount<'a> {
     pub read_only: Option<bool>,
 }
 
+/// An entry of `volumeDevices`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeDevice<'a> {
+    /// Where the device lies.
+    #[serde(borrow)]
+    pub device_path: Text<'a>,
+}
+
 /// An entry of `volumes`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -198,19 +210,45 @@ pub struct Volume<'a> {
     image: Option<IgnoredAny>,
     #[serde(default)]
     projected: Option<IgnoredAny>,
+    #[serde(default)]
+    csi: Option<Storage>,
+    #[serde(default)]
+    iscsi: Option<Storage>,
+    #[serde(default)]
+    nfs: Option<Storage>,
+    #[serde(default)]
+    persistent_volume_claim: Option<Storage>,
+}
+
+/// A volume source that may be read-only.
+#[derive(Debug, Deserialize)]
+struct Storage {
+    #[serde(default, rename = "readOnly")]
+    read_only: Option<bool>,
 }
 
 impl Volume<'_> {
-    /// Whether the kubelet mounts this type of volume read-only whatever the mount says.
+    /// Whether the kubelet mounts this volume read-only whatever the mount says.
     #[must_use]
-    pub fn is_read_only_type(&self) -> bool {
+    pub fn is_read_only(&self) -> bool {
         let types = [
             &self.config_map,
             &self.downward_api,
             &self.image,
             &self.projected,
         ];
-        self.secret.is_some() || types.into_iter().any(Option::is_some)
+        let storage = [
+            &self.csi,
+            &self.iscsi,
+            &self.nfs,
+            &self.persistent_volume_claim,
+        ];
+        self.secret.is_some()
+            || types.into_iter().any(Option::is_some)
+            || storage
+                .into_iter()
+                .flatten()
+                .any(|storage| storage.read_only == Some(true))
     }
 }
 

@@ -95,6 +95,8 @@ pub enum Obstacle<'a> {
     ReadOnlyAbove(&'a str),
     /// A mount lies below the path, which will be read-only.
     MountBelow(&'a str),
+    /// A device lies at the path or below it.
+    Device(&'a str),
     /// The container sets the variable.
     Variable(&'static str),
     /// The variables could only come one by one, and would then win over the container's own `envFrom`.
@@ -113,6 +115,7 @@ impl fmt::Display for Obstacle<'_> {
             Self::MountBelow(path) => {
                 write!(f, "its mount at {path} lies inside the secret's folder")
             }
+            Self::Device(path) => write!(f, "it has a device at {path}"),
             Self::Variable(name) => write!(f, "it sets {name} itself"),
             Self::EnvFrom => {
                 f.write_str("its own envFrom must win over a secret with refused variable names")

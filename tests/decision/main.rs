@@ -8,6 +8,7 @@
 
 mod auth;
 mod builders;
+mod files;
 mod owners;
 mod pods;
 mod secrets;
