@@ -4,10 +4,11 @@ use super::annotations::Wishes;
 use super::git_ssh;
 use super::mount::{Relation, Room, relation, room_at};
 use super::name;
-use super::pod::{Container, Spec, Variable, Volume};
+use super::pod::{Container, EnvFrom, Spec, Variable, Volume};
 use super::secret::Secret;
 use super::select::{Auth, Environment, Selection};
 use super::settings::Settings;
+use super::variable;
 use super::warning::{Obstacle, Warning};
 
 /// The prefix of our volumes of Secrets.
@@ -177,6 +178,7 @@ pub fn place<'a>(
                 env_from: vec![],
                 mounts: vec![],
             },
+            ours: vec![],
             changes: &mut changes,
             warnings: &mut warnings,
         };
@@ -230,6 +232,8 @@ struct Place<'a, 'p> {
     container: &'a Container<'a>,
     volumes: &'a [Volume<'a>],
     new: ContainerChanges<'a>,
+    /// Variables of the container that are as this pass would set them.
+    ours: Vec<&'a str>,
     changes: &'p mut Changes<'a>,
     warnings: &'p mut Vec<Warning<'a>>,
 }
@@ -354,26 +358,39 @@ impl<'a> Place<'a, '_> {
                 .iter()
                 .any(|environment| *environment.secret.object == *object)
         };
-        let own_env_from = self.container.env_from.iter().flatten().any(|source| {
-            !source
-                .secret_ref
-                .as_ref()
-                .is_some_and(|reference| ours(reference.name.as_str()))
-        });
-        for Environment { secret, variables } in rising {
-            self.warn_of_own_variables(secret);
-            let result = match variables {
+        let own_env_from = (self.container.env_from.iter().flatten())
+            .any(|source| !whole_secret(source).is_some_and(ours));
+        let results: Vec<_> = rising
+            .iter()
+            .map(|environment| match &environment.variables {
                 None => Ok(Way::Variables),
-                Some(_) if own_env_from => Err(Obstacle::EnvFrom),
-                Some(names) => {
-                    let placed = names
-                        .iter()
-                        .copied()
-                        .filter(|name| self.key_variable(name, &secret.object, name, true));
-                    Ok(Way::SomeVariables(placed.collect()))
-                }
-            };
+                Some(names) => self.some_variables(environment.secret, names, own_env_from),
+            })
+            .collect();
+        // Only now is it known which of the container's variables are ours, from an earlier pass.
+        for (Environment { secret, .. }, result) in rising.iter().zip(results) {
+            self.warn_of_own_variables(secret);
             self.note(secret, result);
+        }
+    }
+
+    /// Sets variables one by one. They would win over the container's own `envFrom`: where it has one, only those stay
+    /// that are there already, from before another webhook added it.
+    fn some_variables(
+        &mut self,
+        secret: &'a Secret,
+        names: &[&'a str],
+        own_env_from: bool,
+    ) -> Result<Way<'a>, Obstacle<'a>> {
+        let mut placed = names.to_vec();
+        placed.retain(|name| {
+            (!own_env_from || self.container.variable(name).is_some())
+                && self.key_variable(name, &secret.object, name, true)
+        });
+        match (placed.is_empty(), own_env_from) {
+            (false, _) => Ok(Way::SomeVariables(placed)),
+            (true, true) => Err(Obstacle::EnvFrom),
+            (true, false) => Err(Obstacle::AllSet),
         }
     }
 
@@ -387,15 +404,7 @@ impl<'a> Place<'a, '_> {
                 .filter(|one| one.variables.is_none())
                 .map(|one| &*one.secret.object)
         };
-        let object_of = |index: usize| {
-            let source = own
-                .get(index)
-                .filter(|source| source.prefix.as_ref().is_none_or(|prefix| prefix == ""))?;
-            source
-                .secret_ref
-                .as_ref()
-                .map(|reference| reference.name.as_str())
-        };
+        let object_of = |index: usize| own.get(index).and_then(whole_secret);
         let head = (0..own.len())
             .take_while(|index| {
                 object_of(*index).is_some_and(|object| whole().any(|ours| ours == object))
@@ -418,7 +427,8 @@ impl<'a> Place<'a, '_> {
         let container = self.container.name.as_str();
         for own in self.container.env.iter().flatten() {
             let variable = own.name.as_str();
-            if secret.has_key(variable) && !is_key(own, &secret.object, variable) {
+            let ours = self.ours.contains(&variable) || is_key(own, &secret.object, variable);
+            if secret.has_key(variable) && variable::check(variable).is_ok() && !ours {
                 self.warnings.push(Warning::OwnVariable {
                     secret,
                     container,
@@ -495,7 +505,9 @@ impl<'a> Place<'a, '_> {
     /// Adds a plain variable; false if the container sets it to something else.
     fn plain_variable(&mut self, name: &'static str, value: &str) -> bool {
         if let Some(own) = self.container.variable(name) {
-            return has_value(own, value);
+            let same = has_value(own, value);
+            self.ours.extend(Some(name).filter(|_| same));
+            return same;
         }
         self.new.variables.push(NewVariable {
             name,
@@ -513,7 +525,9 @@ impl<'a> Place<'a, '_> {
         optional: bool,
     ) -> bool {
         if let Some(own) = self.container.variable(name) {
-            return is_key(own, object, key);
+            let same = is_key(own, object, key);
+            self.ours.extend(Some(name).filter(|_| same));
+            return same;
         }
         if self
             .new
@@ -558,6 +572,13 @@ fn volume_name(object: &str) -> String {
         return name::shortened(VOLUME_PREFIX, object);
     }
     name
+}
+
+/// The Secret of which a source takes all keys by their own names.
+fn whole_secret<'a>(source: &'a EnvFrom<'a>) -> Option<&'a str> {
+    let named = source.prefix.as_ref().is_none_or(|prefix| *prefix == *"");
+    let reference = source.secret_ref.as_ref().filter(|_| named)?;
+    Some(reference.name.as_str())
 }
 
 fn has_value(variable: &Variable<'_>, value: &str) -> bool {

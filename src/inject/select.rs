@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::annotations::Wishes;
-use super::secret::{Broken, Kind, Scope, Secret};
+use super::secret::{Broken, Key, Kind, Scope, Secret};
 use super::variable;
 use super::warning::Warning;
 
@@ -106,6 +106,8 @@ pub enum Reason<'a> {
     AuthNotChosen,
     /// An auth secret with several keys, none of them `AUTH_SECRET`.
     AuthKey,
+    /// An env secret of which nothing is left: its keys may not be variables, or secrets of higher rank set them.
+    NoVariables,
 }
 
 impl fmt::Display for Reason<'_> {
@@ -123,6 +125,9 @@ impl fmt::Display for Reason<'_> {
             }
             Self::AuthNotChosen => f.write_str("keyporter.dev/auth-secret names another"),
             Self::AuthKey => f.write_str("several keys, and none is called AUTH_SECRET"),
+            Self::NoVariables => f.write_str(
+                "no key is left that may be a variable and is not set by a secret of higher rank",
+            ),
         }
     }
 }
@@ -200,17 +205,17 @@ impl<'a> Selection<'a> {
             } else {
                 self.warnings
                     .push(Warning::RefusedVariables { secret, names: bad });
-                Some(
-                    good.iter()
-                        .copied()
-                        .filter(|name| !taken.contains(name))
-                        .collect(),
-                )
+                let free = good.iter().copied().filter(|name| !taken.contains(name));
+                Some(free.collect::<Vec<_>>())
             };
             if rising.len() > 1 {
                 taken.extend(good);
             }
-            self.environments.push(Environment { secret, variables });
+            if variables.as_ref().is_some_and(Vec::is_empty) {
+                self.passed_over.push((secret, Reason::NoVariables));
+            } else {
+                self.environments.push(Environment { secret, variables });
+            }
         }
         self.environments.reverse();
     }
@@ -222,7 +227,8 @@ impl<'a> Selection<'a> {
         let mut holders: HashMap<(Scope, &str), &Secret> = HashMap::new();
         let mut clashes: BTreeMap<(&str, &str), (&Secret, &Secret, Vec<&str>)> = BTreeMap::new();
         for &secret in rising {
-            for key in &secret.keys {
+            let good = |key: &&Key| variable::check(&key.name).is_ok();
+            for key in secret.keys.iter().filter(good) {
                 if let Some(older) = holders.insert((secret.scope, &key.name), secret) {
                     let clash = clashes.entry((&older.object, &secret.object));
                     clash

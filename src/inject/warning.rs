@@ -101,6 +101,8 @@ pub enum Obstacle<'a> {
     Variable(&'static str),
     /// The variables could only come one by one, and would then win over the container's own `envFrom`.
     EnvFrom,
+    /// All that the secret would set is set already.
+    AllSet,
     /// The pod has a volume of this name that is something else.
     VolumeName,
 }
@@ -120,6 +122,7 @@ impl fmt::Display for Obstacle<'_> {
             Self::EnvFrom => {
                 f.write_str("its own envFrom must win over a secret with refused variable names")
             }
+            Self::AllSet => f.write_str("all of its variables are set otherwise"),
             Self::VolumeName => {
                 f.write_str("the pod has another volume with the name that the secret's would have")
             }

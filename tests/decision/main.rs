@@ -8,7 +8,9 @@
 
 mod auth;
 mod builders;
+mod environment;
 mod files;
 mod owners;
 mod pods;
+mod second_pass;
 mod secrets;
