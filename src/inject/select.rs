@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::annotations::Wishes;
+use super::git_ssh;
 use super::secret::{Broken, Key, Kind, Scope, Secret};
 use super::variable;
 use super::warning::Warning;
@@ -64,7 +65,7 @@ pub struct Selection<'a> {
     pub git_ssh: Option<&'a Secret>,
     /// Kind `auth`.
     pub auth: Option<Auth<'a>>,
-    /// Kind `image-pull`.
+    /// Kind `image-pull`, in falling precedence: the kubelet takes the first that works.
     pub image_pull: Vec<&'a Secret>,
     /// The others.
     pub passed_over: Vec<(&'a Secret, Reason<'a>)>,
@@ -164,8 +165,14 @@ pub fn select<'a>(visible: Visible<'a>, wishes: &Wishes<'a>) -> Selection<'a> {
     selection.directories = directories.into_values().collect();
     selection.choose_environments(&environments);
     selection.choose_auth(&auths, wishes.auth_secret);
+    selection.image_pull.reverse();
+    selection.settle_variables();
     selection
 }
+
+/// What an env secret may hold of its own: the variable of kind `auth`, and those that choose git's ssh.
+const AUTH: &[&str] = &["AUTH_SECRET"];
+const GIT_SSH: &[&str] = &[git_ssh::COMMAND_VARIABLE, git_ssh::PROGRAM_VARIABLE];
 
 impl<'a> Selection<'a> {
     /// Whether nothing was chosen.
@@ -176,6 +183,45 @@ impl<'a> Selection<'a> {
             && self.git_ssh.is_none()
             && self.auth.is_none()
             && self.image_pull.is_empty()
+    }
+
+    /// A variable that has a kind of its own may be a key of an env secret, too: the higher rank has it, or the newer.
+    /// Without this the variable of the kind would always win, as `env` does over `envFrom`.
+    fn settle_variables(&mut self) {
+        let automatic = self.auth.filter(|auth| !auth.required);
+        if let Some(auth) = automatic
+            && self.yields(auth.secret, AUTH, "AUTH_SECRET")
+        {
+            self.auth = None;
+        }
+        if let Some(secret) = self.git_ssh
+            && self.yields(secret, GIT_SSH, "GIT_SSH_COMMAND")
+        {
+            self.git_ssh = None;
+        }
+    }
+
+    /// Whether an env secret that sets one of these variables stands before `secret`.
+    fn yields(&mut self, secret: &'a Secret, names: &[&str], place: &'static str) -> bool {
+        let mut falling = self.environments.iter().rev().map(|one| one.secret);
+        let Some(rival) = falling.find(|one| names.iter().any(|name| one.has_key(name))) else {
+            return false;
+        };
+        let yields = if rival.scope == secret.scope {
+            rival.age_order() > secret.age_order()
+        } else {
+            rival.scope == Scope::User
+        };
+        if yields {
+            self.shadow(Some(secret), rival, place);
+        } else if rival.scope == secret.scope {
+            self.warnings.push(Warning::SameRank {
+                newer: secret,
+                older: rival,
+                place,
+            });
+        }
+        yields
     }
 
     /// Notes that `winner` took the place of `loser`, and says so where they are of equal rank.
