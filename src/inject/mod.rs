@@ -332,15 +332,19 @@ impl Plan<'_> {
         let nothing = Metadata::default();
         let metadata = self.metadata.unwrap_or(&nothing);
         let owner = self.report.owner.and_then(|owner| owner.name);
-        let (record, omitted) = record::write(self.report.in_effect(), metadata, owner);
-        if omitted > 0 {
-            self.report.warnings.push(Warning::RecordShortened(omitted));
+        let record = record::write(self.report.in_effect(), metadata, owner);
+        if record.omitted > 0 {
+            let warning = Warning::RecordShortened(record.omitted);
+            self.report.warnings.push(warning);
         }
         self.marks = Marks {
             label: metadata.labels.get(names::INJECTED) != Some("true"),
-            owner: owner.filter(|owner| metadata.annotations.get(names::OWNER) != Some(owner)),
-            record: Some(record)
-                .filter(|record| metadata.annotations.get(names::INJECTED) != Some(record)),
+            owner: owner
+                .filter(|_| record.owner_fits)
+                .filter(|owner| metadata.annotations.get(names::OWNER) != Some(owner)),
+            record: record
+                .list
+                .filter(|list| metadata.annotations.get(names::INJECTED) != Some(list)),
         };
     }
 
