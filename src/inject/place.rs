@@ -286,7 +286,13 @@ impl<'a> Place<'a, '_> {
         })?;
         self.work_mount(true)?;
         self.plain_variable(git_ssh::COMMAND_VARIABLE, command);
-        self.plain_variable(git_ssh::VARIANT_VARIABLE, git_ssh::VARIANT);
+        if !self.plain_variable(git_ssh::VARIANT_VARIABLE, git_ssh::VARIANT) {
+            self.warnings.push(Warning::OwnVariable {
+                secret,
+                container: self.container.name.as_str(),
+                variable: git_ssh::VARIANT_VARIABLE,
+            });
+        }
         Ok(())
     }
 
