@@ -199,6 +199,28 @@ impl<'a> Selection<'a> {
         {
             self.git_ssh = None;
         }
+        if self.auth.is_some() {
+            self.keep_from_environments(AUTH);
+        }
+        if self.git_ssh.is_some() {
+            self.keep_from_environments(GIT_SSH);
+        }
+    }
+
+    /// These variables have a better source. Set one by one they would look like the container's own to a second pass.
+    fn keep_from_environments(&mut self, names: &[&str]) {
+        let passed_over = &mut self.passed_over;
+        self.environments
+            .retain_mut(|Environment { secret, variables }| {
+                let Some(variables) = variables else {
+                    return true;
+                };
+                variables.retain(|name| !names.contains(name));
+                if variables.is_empty() {
+                    passed_over.push((secret, Reason::NoVariables));
+                }
+                !variables.is_empty()
+            });
     }
 
     /// Whether an env secret that sets one of these variables stands before `secret`.

@@ -28,6 +28,21 @@ fn nothing_is_added_and_nothing_new_is_said() {
 }
 
 #[test]
+fn a_variable_of_a_mixed_secret_does_not_look_like_the_containers_own() {
+    let shelves = shelves([
+        project("env", "mixed", &["A", "GIT_SSH", "a-b"]),
+        user("git-ssh", "key", &["gitkey"]),
+    ]);
+    let first = inject(&pod(json!({})), &shelves);
+    assert_eq!(first.in_effect, ["key", "mixed"]);
+    assert_eq!(first.variable("GIT_SSH"), &Value::Null);
+    assert_eq!(
+        inject(first.pod(), &shelves).skip().as_str(),
+        "already-injected"
+    );
+}
+
+#[test]
 fn the_record_follows_a_change_of_the_secret() {
     let shelves_before = shelves([user("env", "token", &["T"])]);
     let first = inject(&pod(json!({})), &shelves_before);
