@@ -21,3 +21,5 @@ mod purity;
 mod record;
 mod second_pass;
 mod secrets;
+mod stamp_properties;
+mod stamps;
