@@ -12,6 +12,7 @@ mod environment;
 mod files;
 mod generate;
 mod git_ssh;
+mod golden;
 mod image_pull;
 mod owners;
 mod pods;
