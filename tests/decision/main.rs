@@ -4,7 +4,12 @@
 //! `snapshots`, real AdmissionReviews in `tests/fixtures/reviews`.
 
 // Helpers are not `#[test]` functions, where the lints would allow these on their own.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 mod auth;
 mod builders;
