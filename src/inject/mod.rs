@@ -229,13 +229,17 @@ pub fn decide<'a>(
     settings: &Settings,
 ) -> Decision<'a> {
     let metadata = pod.metadata.as_ref();
+    // Before any refusal: a system pod that cannot start may keep the whole cluster from starting.
+    if let Some(skip) = left_alone(request, pod, settings) {
+        return Decision::Skip(skip, Report::default());
+    }
     let wishes = match metadata.map_or_else(|| Ok(Wishes::default()), Wishes::of) {
+        Ok(wishes) if wishes.opted_out => {
+            return Decision::Skip(Skip::OptedOut, Report::default());
+        }
         Ok(wishes) => wishes,
         Err(denial) => return Decision::Deny(denial),
     };
-    if let Some(skip) = left_alone(request, pod, &wishes, settings) {
-        return Decision::Skip(skip, Report::default());
-    }
     let mut selection = select::select(visible, &wishes);
     warn_of_pod(&mut selection, &owner, pod, &wishes);
     let changes = place::place(&pod.spec, &mut selection, &wishes, settings);
@@ -266,10 +270,9 @@ pub fn decide<'a>(
             }
             Skip::AlreadyInjected
         }
-        (false, true, _) => Skip::NothingPlaced,
         (false, false, None) if visible.is_empty() => Skip::NoOwner,
         (false, false, Some(_)) if visible.is_empty() => Skip::NoSecrets,
-        (false, false, _) => Skip::NothingPlaced,
+        (false, ..) => Skip::NothingPlaced,
     };
     Decision::Skip(skip, plan.report)
 }
@@ -278,20 +281,13 @@ fn stamp_of<'a>(pod: &'a Pod<'a>) -> Option<&'a str> {
     pod.metadata.as_ref()?.annotations.get(names::OWNER)
 }
 
-/// Reasons that need no look at the catalogue.
-fn left_alone(
-    request: Request<'_>,
-    pod: &Pod<'_>,
-    wishes: &Wishes<'_>,
-    settings: &Settings,
-) -> Option<Skip> {
+/// Reasons that leave the pod no say.
+fn left_alone(request: Request<'_>, pod: &Pod<'_>, settings: &Settings) -> Option<Skip> {
     let annotations = pod.metadata.as_ref().map(|metadata| &metadata.annotations);
     let windows = pod.spec.os.as_ref().is_some_and(|os| os.name == *"windows")
         || pod.spec.node_selector.get(names::OPERATING_SYSTEM) == Some("windows");
     if settings.excluded_namespaces.contains(request.namespace) {
         Some(Skip::ExcludedNamespace)
-    } else if wishes.opted_out {
-        Some(Skip::OptedOut)
     } else if annotations.is_some_and(|annotations| annotations.get(names::MIRROR).is_some()) {
         Some(Skip::MirrorPod)
     } else if windows {
@@ -330,21 +326,25 @@ fn warn_of_pod<'a>(
     }
 }
 
-impl<'a> Plan<'a> {
+impl Plan<'_> {
     /// Decides on the pod's own labels and annotations: only what is not there as it should be.
     fn mark(&mut self) {
         let nothing = Metadata::default();
         let metadata = self.metadata.unwrap_or(&nothing);
         let owner = self.report.owner.and_then(|owner| owner.name);
-        let (record, omitted) = record::write(self.report.in_effect(), metadata, owner);
-        if omitted > 0 {
-            self.report.warnings.push(Warning::RecordShortened(omitted));
+        let record = record::write(self.report.in_effect(), metadata, owner);
+        if record.omitted > 0 {
+            let warning = Warning::RecordShortened(record.omitted);
+            self.report.warnings.push(warning);
         }
         self.marks = Marks {
             label: metadata.labels.get(names::INJECTED) != Some("true"),
-            owner: owner.filter(|owner| metadata.annotations.get(names::OWNER) != Some(owner)),
-            record: Some(record)
-                .filter(|record| metadata.annotations.get(names::INJECTED) != Some(record)),
+            owner: owner
+                .filter(|_| record.owner_fits)
+                .filter(|owner| metadata.annotations.get(names::OWNER) != Some(owner)),
+            record: record
+                .list
+                .filter(|list| metadata.annotations.get(names::INJECTED) != Some(list)),
         };
     }
 

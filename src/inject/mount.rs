@@ -16,11 +16,36 @@ pub enum Relation {
     Apart,
 }
 
-/// Compares two absolute paths by their components, so that `/a//b/` is `/a/b`.
+/// Compares two paths from the root by their components, so that `/a//b/` and `/a/c/../b` are `/a/b`.
 #[must_use]
 pub fn relation(one: &str, other: &str) -> Relation {
-    let parts = |path| str::split(path, '/').filter(|part: &&str| !part.is_empty() && *part != ".");
-    let (mut one, mut other) = (parts(one), parts(other));
+    if one.contains("..") || other.contains("..") {
+        return compare(resolved(one).into_iter(), resolved(other).into_iter());
+    }
+    compare(parts(one), parts(other))
+}
+
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+}
+
+fn resolved(path: &str) -> Vec<&str> {
+    let mut resolved = Vec::new();
+    for part in parts(path) {
+        if part == ".." {
+            resolved.pop();
+        } else {
+            resolved.push(part);
+        }
+    }
+    resolved
+}
+
+fn compare<'a>(
+    mut one: impl Iterator<Item = &'a str>,
+    mut other: impl Iterator<Item = &'a str>,
+) -> Relation {
     loop {
         match (one.next(), other.next()) {
             (None, None) => return Relation::Same,
@@ -43,11 +68,17 @@ pub enum Room<'a> {
     Blocked(Obstacle<'a>),
 }
 
-/// Looks for room at `path`. A mount above it is in the way only if it is read-only: the runtime makes the folder for
+/// Looks for room at `path`. A device is in the way where it lies at the path or below it. A mount above it is in the way only if it is read-only: the runtime makes the folder for
 /// the inner mount inside the outer one, and the container would not start.
 #[must_use]
 pub fn room_at<'a>(path: &str, container: &'a Container<'a>, volumes: &[Volume<'a>]) -> Room<'a> {
     let mut room = Room::Free;
+    for device in container.volume_devices.iter().flatten() {
+        let own = device.device_path.as_str();
+        if matches!(relation(own, path), Relation::Same | Relation::Below) {
+            room = Room::Blocked(Obstacle::Device(own));
+        }
+    }
     for mount in container.volume_mounts.iter().flatten() {
         let own = mount.mount_path.as_str();
         match relation(own, path) {
@@ -56,7 +87,7 @@ pub fn room_at<'a>(path: &str, container: &'a Container<'a>, volumes: &[Volume<'
             Relation::Below => room = Room::Blocked(Obstacle::MountBelow(own)),
             Relation::Above => {
                 let volume = volumes.iter().find(|volume| volume.name == mount.name);
-                if mount.read_only == Some(true) || volume.is_some_and(Volume::is_read_only_type) {
+                if mount.read_only == Some(true) || volume.is_some_and(Volume::is_read_only) {
                     room = Room::Blocked(Obstacle::ReadOnlyAbove(own));
                 }
             }
@@ -80,6 +111,10 @@ mod tests {
     #[case("/a/b", "/a", Relation::Below)]
     #[case("/a/b", "/a/bc", Relation::Apart)]
     #[case("/a", "/b", Relation::Apart)]
+    #[case("/a/c/../b", "/a/b", Relation::Same)]
+    #[case("/../a", "/a/b", Relation::Above)]
+    #[case("/a/..b", "/a/b", Relation::Apart)]
+    #[case("a", "/a", Relation::Same)]
     fn relations(#[case] one: &str, #[case] other: &str, #[case] expected: Relation) {
         assert_eq!(relation(one, other), expected);
     }

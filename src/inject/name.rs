@@ -31,13 +31,21 @@ pub fn owner_id(username: &str) -> String {
 }
 
 /// A DNS label for `name` behind `prefix`. A name that fits stands there as it is. One that is too long or has
-/// characters that a label cannot hold (dots, in object names) is shortened and made unique by a hash of the whole name.
+/// characters that a label cannot hold (dots, in object names) is [`shortened`]; so is one that looks as if it were,
+/// lest somebody choose the name that another's label has.
 #[must_use]
 pub fn label(prefix: &str, name: &str) -> String {
     let whole = format!("{prefix}{name}");
-    if is_label(&whole) {
+    if is_label(&whole) && !looks_shortened(&whole) {
         return whole;
     }
+    shortened(prefix, name)
+}
+
+/// A DNS label made unique by a hash of the whole name.
+#[must_use]
+pub fn shortened(prefix: &str, name: &str) -> String {
+    let whole = format!("{prefix}{name}");
     let room = LABEL_LENGTH.saturating_sub(SHORTENED_HASH + 1);
     let safe = |c: char| {
         if c.is_ascii_lowercase() || c.is_ascii_digit() {
@@ -52,6 +60,13 @@ pub fn label(prefix: &str, name: &str) -> String {
         head.trim_end_matches('-'),
         hash(name, SHORTENED_HASH)
     )
+}
+
+fn looks_shortened(label: &str) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    label
+        .rsplit_once('-')
+        .is_some_and(|(_, tail)| tail.len() == SHORTENED_HASH && tail.bytes().all(hex))
 }
 
 fn hash(text: &str, digits: usize) -> String {

@@ -37,8 +37,8 @@ enum Value<'a> {
     Variables(Vec<Variable<'a>>),
     Source(Source<'a>),
     Sources(Vec<Source<'a>>),
-    Mount(Mount<'a>),
-    Mounts(Vec<Mount<'a>>),
+    Mount(VolumeMount<'a>),
+    Mounts(Vec<VolumeMount<'a>>),
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -142,7 +142,7 @@ struct SecretReference<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Mount<'a> {
+struct VolumeMount<'a> {
     name: &'a str,
     mount_path: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -207,20 +207,25 @@ fn write_metadata<'a>(patch: &mut Vec<Operation<'a>>, plan: &'a Plan<'a>, base: 
             .0
             .push((names::INJECTED, Cow::Borrowed(record.as_str())));
     }
-    let path = format!("{base}/metadata");
+    let pointer = format!("{base}/metadata");
     match plan.metadata {
         None => patch.push(Operation::add(
-            path,
+            pointer,
             Value::Metadata(NewMetadata {
                 labels,
                 annotations,
             }),
         )),
         Some(metadata) => {
-            write_map(patch, &format!("{path}/labels"), &metadata.labels, labels);
             write_map(
                 patch,
-                &format!("{path}/annotations"),
+                &format!("{pointer}/labels"),
+                &metadata.labels,
+                labels,
+            );
+            write_map(
+                patch,
+                &format!("{pointer}/annotations"),
                 &metadata.annotations,
                 annotations,
             );
@@ -230,7 +235,7 @@ fn write_metadata<'a>(patch: &mut Vec<Operation<'a>>, plan: &'a Plan<'a>, base: 
 
 fn write_map<'a>(
     patch: &mut Vec<Operation<'a>>,
-    path: &str,
+    pointer: &str,
     there: &Map<'_>,
     entries: Entries<'a>,
 ) {
@@ -238,20 +243,20 @@ fn write_map<'a>(
         return;
     }
     if !there.present {
-        patch.push(Operation::add(path.to_owned(), Value::Map(entries)));
+        patch.push(Operation::add(pointer.to_owned(), Value::Map(entries)));
         return;
     }
     let adds = entries
         .0
         .into_iter()
-        .map(|(key, value)| Operation::add(member(path, key), Value::Text(value)));
+        .map(|(key, value)| Operation::add(member(pointer, key), Value::Text(value)));
     patch.extend(adds);
 }
 
 /// The pointer to a member of an object, its name escaped (RFC 6901, section 3).
 #[must_use]
-pub(super) fn member(path: &str, name: &str) -> String {
-    format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"))
+pub(super) fn member(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn write_container<'a>(
@@ -295,7 +300,7 @@ fn write_container<'a>(
         patch,
         &format!("{base}/volumeMounts"),
         container.volume_mounts.is_some(),
-        change.mounts.iter().map(Mount::of).collect(),
+        change.mounts.iter().map(VolumeMount::of).collect(),
         Value::Mount,
         Value::Mounts,
     );
@@ -304,7 +309,7 @@ fn write_container<'a>(
 /// Adds entries at the end of a list, or the list.
 fn append<'a, T>(
     patch: &mut Vec<Operation<'a>>,
-    path: &str,
+    pointer: &str,
     there: bool,
     entries: Vec<T>,
     one: fn(T) -> Value<'a>,
@@ -314,17 +319,17 @@ fn append<'a, T>(
         patch.extend(
             entries
                 .into_iter()
-                .map(|entry| Operation::add(format!("{path}/-"), one(entry))),
+                .map(|entry| Operation::add(format!("{pointer}/-"), one(entry))),
         );
     } else if !entries.is_empty() {
-        patch.push(Operation::add(path.to_owned(), all(entries)));
+        patch.push(Operation::add(pointer.to_owned(), all(entries)));
     }
 }
 
 /// Inserts entries into a list, each at the place where it is to stand when those before it are in, or adds the list.
 fn insert<'a, T>(
     patch: &mut Vec<Operation<'a>>,
-    path: &str,
+    pointer: &str,
     there: bool,
     entries: Vec<(usize, T)>,
     one: fn(T) -> Value<'a>,
@@ -333,11 +338,11 @@ fn insert<'a, T>(
     if there {
         let adds = entries
             .into_iter()
-            .map(|(at, entry)| Operation::add(format!("{path}/{at}"), one(entry)));
+            .map(|(at, entry)| Operation::add(format!("{pointer}/{at}"), one(entry)));
         patch.extend(adds);
     } else if !entries.is_empty() {
         let list = entries.into_iter().map(|(_, entry)| entry).collect();
-        patch.push(Operation::add(path.to_owned(), all(list)));
+        patch.push(Operation::add(pointer.to_owned(), all(list)));
     }
 }
 
@@ -481,7 +486,7 @@ impl<'a> Variable<'a> {
     }
 }
 
-impl<'a> Mount<'a> {
+impl<'a> VolumeMount<'a> {
     fn of(
         NewMount {
             volume,

@@ -2,12 +2,13 @@
 
 use super::annotations::Wishes;
 use super::git_ssh;
-use super::mount::{Room, room_at};
+use super::mount::{Relation, Room, relation, room_at};
 use super::name;
-use super::pod::{Container, Spec, Variable, Volume};
+use super::pod::{Container, EnvFrom, Spec, Variable, Volume};
 use super::secret::Secret;
 use super::select::{Auth, Environment, Selection};
 use super::settings::Settings;
+use super::variable;
 use super::warning::{Obstacle, Warning};
 
 /// The prefix of our volumes of Secrets.
@@ -151,7 +152,7 @@ pub enum Way<'a> {
     ImagePull,
 }
 
-/// Places the selection in the pod.
+/// Places the selection in the pod. Without containers it is no pod yet, maybe without a `spec` to add anything to.
 pub fn place<'a>(
     spec: &'a Spec<'a>,
     selection: &mut Selection<'a>,
@@ -159,6 +160,9 @@ pub fn place<'a>(
     settings: &Settings,
 ) -> Changes<'a> {
     let mut changes = Changes::default();
+    if containers(spec).next().is_none() {
+        return changes;
+    }
     let mut warnings = std::mem::take(&mut selection.warnings);
     for (group, index, container) in containers(spec) {
         if !wishes.choose(&container.name) || settings.sidecars.contains(container.name.as_str()) {
@@ -174,6 +178,7 @@ pub fn place<'a>(
                 env_from: vec![],
                 mounts: vec![],
             },
+            ours: vec![],
             changes: &mut changes,
             warnings: &mut warnings,
         };
@@ -227,6 +232,8 @@ struct Place<'a, 'p> {
     container: &'a Container<'a>,
     volumes: &'a [Volume<'a>],
     new: ContainerChanges<'a>,
+    /// Variables of the container that are as this pass would set them.
+    ours: Vec<&'a str>,
     changes: &'p mut Changes<'a>,
     warnings: &'p mut Vec<Warning<'a>>,
 }
@@ -272,13 +279,20 @@ impl<'a> Place<'a, '_> {
             return Err(Obstacle::Variable(git_ssh::COMMAND_VARIABLE));
         }
         self.work_mount(false)?;
+        self.own_room(git_ssh::KEY_FOLDER)?;
         self.secret_mount(git_ssh::KEY_FOLDER, secret, |name| NewVolume::GitKey {
             name,
             secret,
         })?;
         self.work_mount(true)?;
         self.plain_variable(git_ssh::COMMAND_VARIABLE, command);
-        self.plain_variable(git_ssh::VARIANT_VARIABLE, git_ssh::VARIANT);
+        if !self.plain_variable(git_ssh::VARIANT_VARIABLE, git_ssh::VARIANT) {
+            self.warnings.push(Warning::OwnVariable {
+                secret,
+                container: self.container.name.as_str(),
+                variable: git_ssh::VARIANT_VARIABLE,
+            });
+        }
         Ok(())
     }
 
@@ -291,6 +305,7 @@ impl<'a> Place<'a, '_> {
         if there.is_some_and(|volume| volume.empty_dir.is_none()) {
             return Err(Obstacle::VolumeName);
         }
+        self.own_room(git_ssh::WORK_FOLDER)?;
         match room_at(git_ssh::WORK_FOLDER, self.container, self.volumes) {
             Room::Mounted(volume) if volume == git_ssh::WORK_VOLUME => return Ok(()),
             Room::Mounted(_) => return Err(Obstacle::Mount(git_ssh::WORK_FOLDER)),
@@ -310,6 +325,15 @@ impl<'a> Place<'a, '_> {
                 path,
                 read_only: false,
             });
+        }
+        Ok(())
+    }
+
+    /// That no folder of a secret lies where git's are to be: the mount root is a setting.
+    fn own_room(&self, path: &'static str) -> Result<(), Obstacle<'a>> {
+        let near = |mount: &NewMount| relation(&mount.path, path) != Relation::Apart;
+        if self.new.mounts.iter().any(near) {
+            return Err(Obstacle::Mount(path));
         }
         Ok(())
     }
@@ -340,26 +364,39 @@ impl<'a> Place<'a, '_> {
                 .iter()
                 .any(|environment| *environment.secret.object == *object)
         };
-        let own_env_from = self.container.env_from.iter().flatten().any(|source| {
-            !source
-                .secret_ref
-                .as_ref()
-                .is_some_and(|reference| ours(reference.name.as_str()))
-        });
-        for Environment { secret, variables } in rising {
-            self.warn_of_own_variables(secret);
-            let result = match variables {
+        let own_env_from = (self.container.env_from.iter().flatten())
+            .any(|source| !whole_secret(source).is_some_and(ours));
+        let results: Vec<_> = rising
+            .iter()
+            .map(|environment| match &environment.variables {
                 None => Ok(Way::Variables),
-                Some(_) if own_env_from => Err(Obstacle::EnvFrom),
-                Some(names) => {
-                    let placed = names
-                        .iter()
-                        .copied()
-                        .filter(|name| self.key_variable(name, &secret.object, name, true));
-                    Ok(Way::SomeVariables(placed.collect()))
-                }
-            };
+                Some(names) => self.some_variables(environment.secret, names, own_env_from),
+            })
+            .collect();
+        // Only now is it known which of the container's variables are ours, from an earlier pass.
+        for (Environment { secret, .. }, result) in rising.iter().zip(results) {
+            self.warn_of_own_variables(secret);
             self.note(secret, result);
+        }
+    }
+
+    /// Sets variables one by one. They would win over the container's own `envFrom`: where it has one, only those stay
+    /// that are there already, from before another webhook added it.
+    fn some_variables(
+        &mut self,
+        secret: &'a Secret,
+        names: &[&'a str],
+        own_env_from: bool,
+    ) -> Result<Way<'a>, Obstacle<'a>> {
+        let mut placed = names.to_vec();
+        placed.retain(|name| {
+            (!own_env_from || self.container.variable(name).is_some())
+                && self.key_variable(name, &secret.object, name, true)
+        });
+        match (placed.is_empty(), own_env_from) {
+            (false, _) => Ok(Way::SomeVariables(placed)),
+            (true, true) => Err(Obstacle::EnvFrom),
+            (true, false) => Err(Obstacle::AllSet),
         }
     }
 
@@ -373,15 +410,7 @@ impl<'a> Place<'a, '_> {
                 .filter(|one| one.variables.is_none())
                 .map(|one| &*one.secret.object)
         };
-        let object_of = |index: usize| {
-            let source = own
-                .get(index)
-                .filter(|source| source.prefix.as_ref().is_none_or(|prefix| prefix == ""))?;
-            source
-                .secret_ref
-                .as_ref()
-                .map(|reference| reference.name.as_str())
-        };
+        let object_of = |index: usize| own.get(index).and_then(whole_secret);
         let head = (0..own.len())
             .take_while(|index| {
                 object_of(*index).is_some_and(|object| whole().any(|ours| ours == object))
@@ -404,7 +433,8 @@ impl<'a> Place<'a, '_> {
         let container = self.container.name.as_str();
         for own in self.container.env.iter().flatten() {
             let variable = own.name.as_str();
-            if secret.has_key(variable) && !is_key(own, &secret.object, variable) {
+            let ours = self.ours.contains(&variable) || is_key(own, &secret.object, variable);
+            if secret.has_key(variable) && variable::check(variable).is_ok() && !ours {
                 self.warnings.push(Warning::OwnVariable {
                     secret,
                     container,
@@ -445,8 +475,7 @@ impl<'a> Place<'a, '_> {
                     .iter()
                     .flatten()
                     .map(|mount| mount.mount_path.as_str());
-                let same =
-                    |own: &&str| super::mount::relation(own, path) == super::mount::Relation::Same;
+                let same = |own: &&str| relation(own, path) == Relation::Same;
                 return Err(Obstacle::Mount(
                     mounts.into_iter().find(same).unwrap_or_default(),
                 ));
@@ -454,7 +483,7 @@ impl<'a> Place<'a, '_> {
             Room::Blocked(obstacle) => return Err(obstacle),
             Room::Free => {}
         }
-        let name = name::label(VOLUME_PREFIX, &secret.object);
+        let name = volume_name(&secret.object);
         match self.volumes.iter().find(|own| own.name == *name) {
             Some(own) if !is_it(own) => return Err(Obstacle::VolumeName),
             Some(_) => {}
@@ -481,16 +510,16 @@ impl<'a> Place<'a, '_> {
 
     /// Adds a plain variable; false if the container sets it to something else.
     fn plain_variable(&mut self, name: &'static str, value: &str) -> bool {
-        match self.container.variable(name) {
-            Some(own) => has_value(own, value),
-            None => {
-                self.new.variables.push(NewVariable {
-                    name,
-                    value: NewValue::Plain(value.to_owned()),
-                });
-                true
-            }
+        if let Some(own) = self.container.variable(name) {
+            let same = has_value(own, value);
+            self.ours.extend(Some(name).filter(|_| same));
+            return same;
         }
+        self.new.variables.push(NewVariable {
+            name,
+            value: NewValue::Plain(value.to_owned()),
+        });
+        true
     }
 
     /// Adds a variable from a key; false if the container, or something chosen before, sets it to something else.
@@ -502,7 +531,9 @@ impl<'a> Place<'a, '_> {
         optional: bool,
     ) -> bool {
         if let Some(own) = self.container.variable(name) {
-            return is_key(own, object, key);
+            let same = is_key(own, object, key);
+            self.ours.extend(Some(name).filter(|_| same));
+            return same;
         }
         if self
             .new
@@ -538,6 +569,22 @@ impl<'a> Place<'a, '_> {
             result,
         });
     }
+}
+
+/// The name of the volume of a Secret, which is that of no other volume of ours.
+fn volume_name(object: &str) -> String {
+    let name = name::label(VOLUME_PREFIX, object);
+    if name == git_ssh::WORK_VOLUME {
+        return name::shortened(VOLUME_PREFIX, object);
+    }
+    name
+}
+
+/// The Secret of which a source takes all keys by their own names.
+fn whole_secret<'a>(source: &'a EnvFrom<'a>) -> Option<&'a str> {
+    let named = source.prefix.as_ref().is_none_or(|prefix| *prefix == *"");
+    let reference = source.secret_ref.as_ref().filter(|_| named)?;
+    Some(reference.name.as_str())
 }
 
 fn has_value(variable: &Variable<'_>, value: &str) -> bool {

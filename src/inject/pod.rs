@@ -19,8 +19,14 @@ pub struct Pod<'a> {
     #[serde(borrow, default)]
     pub metadata: Option<Metadata<'a>>,
     /// `spec`.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "null_as_default")]
     pub spec: Spec<'a>,
+}
+
+fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// `metadata`.
@@ -68,7 +74,7 @@ pub struct Spec<'a> {
 #[derive(Debug, Deserialize)]
 pub struct OperatingSystem<'a> {
     /// `linux` or `windows`.
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     pub name: Text<'a>,
 }
 
@@ -88,6 +94,9 @@ pub struct Container<'a> {
     /// `volumeMounts`.
     #[serde(borrow, default)]
     pub volume_mounts: Option<Vec<VolumeMount<'a>>>,
+    /// `volumeDevices`.
+    #[serde(borrow, default)]
+    pub volume_devices: Option<Vec<VolumeDevice<'a>>>,
 }
 
 impl<'a> Container<'a> {
@@ -171,6 +180,15 @@ pub struct VolumeMount<'a> {
     pub read_only: Option<bool>,
 }
 
+/// An entry of `volumeDevices`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeDevice<'a> {
+    /// Where the device lies.
+    #[serde(borrow)]
+    pub device_path: Text<'a>,
+}
+
 /// An entry of `volumes`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -192,19 +210,45 @@ pub struct Volume<'a> {
     image: Option<IgnoredAny>,
     #[serde(default)]
     projected: Option<IgnoredAny>,
+    #[serde(default)]
+    csi: Option<Storage>,
+    #[serde(default)]
+    iscsi: Option<Storage>,
+    #[serde(default)]
+    nfs: Option<Storage>,
+    #[serde(default)]
+    persistent_volume_claim: Option<Storage>,
+}
+
+/// A volume source that may be read-only.
+#[derive(Debug, Deserialize)]
+struct Storage {
+    #[serde(default, rename = "readOnly")]
+    read_only: Option<bool>,
 }
 
 impl Volume<'_> {
-    /// Whether the kubelet mounts this type of volume read-only whatever the mount says.
+    /// Whether the kubelet mounts this volume read-only whatever the mount says.
     #[must_use]
-    pub fn is_read_only_type(&self) -> bool {
+    pub fn is_read_only(&self) -> bool {
         let types = [
             &self.config_map,
             &self.downward_api,
             &self.image,
             &self.projected,
         ];
-        self.secret.is_some() || types.into_iter().any(Option::is_some)
+        let storage = [
+            &self.csi,
+            &self.iscsi,
+            &self.nfs,
+            &self.persistent_volume_claim,
+        ];
+        self.secret.is_some()
+            || types.into_iter().any(Option::is_some)
+            || storage
+                .into_iter()
+                .flatten()
+                .any(|storage| storage.read_only == Some(true))
     }
 }
 
@@ -297,7 +341,7 @@ mod tests {
         let json =
             r#"{"spec": {"containers": [{"name": "main", "env": [{"name": "A", "value": "b"}]}]}}"#;
         let pod: Pod<'_> = serde_json::from_str(json).unwrap();
-        let container = &pod.spec.containers.as_ref().unwrap()[0];
+        let container = pod.spec.containers.as_ref().unwrap().first().unwrap();
         let inside = |text: &str| json.as_bytes().as_ptr_range().contains(&text.as_ptr());
         assert!(inside(container.name.as_str()));
         assert!(inside(
@@ -315,7 +359,7 @@ mod tests {
     fn escapes_are_read() {
         let pod: Pod<'_> =
             serde_json::from_str(r#"{"spec": {"containers": [{"name": "m\u0061in"}]}}"#).unwrap();
-        assert_eq!(pod.spec.containers.unwrap()[0].name, *"main");
+        assert_eq!(pod.spec.containers.unwrap().first().unwrap().name, *"main");
     }
 
     #[test]

@@ -20,25 +20,46 @@ struct Entry<'a> {
     resource_version: &'a str,
 }
 
-/// The JSON list, and how many secrets it had no room for. It never makes the annotations larger than the API server
-/// takes: a pod with thousands of secrets is worth more than its complete record.
+/// What there is room for in a pod's annotations.
+pub(super) struct Record {
+    /// The JSON list; `None` where not even an empty one fits.
+    pub(super) list: Option<String>,
+    /// How many secrets the list has no room for.
+    pub(super) omitted: usize,
+    /// Whether the owner fits.
+    pub(super) owner_fits: bool,
+}
+
+/// Writes the record. It never makes the annotations larger than the API server takes: a pod with thousands of secrets
+/// is worth more than its complete record.
 pub(super) fn write<'a>(
     secrets: impl Iterator<Item = &'a Secret>,
     metadata: &Metadata<'_>,
     owner: Option<&str>,
-) -> (String, usize) {
-    let replaced = |key| {
-        metadata
-            .annotations
-            .get(key)
-            .map_or(0, |value| key.len() + value.len())
+) -> Record {
+    let there = |key: &str| {
+        let value = metadata.annotations.get(key);
+        value.map_or(0, |value| key.len() + value.len())
     };
     let others = metadata
         .annotations
         .bytes
-        .saturating_sub(replaced(names::INJECTED) + replaced(names::OWNER));
-    let ours = names::INJECTED.len() + names::OWNER.len() + owner.map_or(0, str::len);
-    let room = ANNOTATIONS_LIMIT.saturating_sub(others + ours);
+        .saturating_sub(there(names::INJECTED));
+    let with_owner = owner.map_or(others, |owner| {
+        others.saturating_sub(there(names::OWNER)) + names::OWNER.len() + owner.len()
+    });
+    let owner_fits = with_owner <= ANNOTATIONS_LIMIT;
+    let taken = if owner_fits { with_owner } else { others };
+    let room = ANNOTATIONS_LIMIT.saturating_sub(taken + names::INJECTED.len());
+    let (list, omitted) = list(secrets, room);
+    Record {
+        list: Some(list).filter(|list| list.len() <= room),
+        omitted,
+        owner_fits,
+    }
+}
+
+fn list<'a>(secrets: impl Iterator<Item = &'a Secret>, room: usize) -> (String, usize) {
     let mut json = String::from("[");
     let mut omitted = 0;
     for secret in secrets {

@@ -110,7 +110,7 @@ pub struct Description {
     pub labels: Vec<(String, String)>,
     /// Annotations, by name.
     pub annotations: Vec<(String, String)>,
-    /// The keys of `data` and `stringData`.
+    /// The keys of `data`, then those of `stringData`, in any order.
     pub keys: Vec<Key>,
 }
 
@@ -247,7 +247,11 @@ impl Problem {
 impl Description {
     /// Applies keyporter's rules. `None`: the Secret is not one of keyporter's and none of Konduktor's.
     #[must_use]
-    pub fn read(self) -> Option<Result<Secret, Broken>> {
+    pub fn read(mut self) -> Option<Result<Secret, Broken>> {
+        // A key may stand in data and in stringData, where it counts.
+        self.keys.reverse();
+        self.keys.sort_by(|one, other| one.name.cmp(&other.name));
+        self.keys.dedup_by(|one, other| one.name == other.name);
         let (kind, name) = self.kind_and_name()?;
         let scope = match self.label(names::SCOPE) {
             None | Some("user") => Ok(Scope::User),

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::annotations::Wishes;
-use super::secret::{Broken, Kind, Scope, Secret};
+use super::git_ssh;
+use super::secret::{Broken, Key, Kind, Scope, Secret};
 use super::variable;
 use super::warning::Warning;
 
@@ -64,7 +65,7 @@ pub struct Selection<'a> {
     pub git_ssh: Option<&'a Secret>,
     /// Kind `auth`.
     pub auth: Option<Auth<'a>>,
-    /// Kind `image-pull`.
+    /// Kind `image-pull`, in falling precedence: the kubelet takes the first that works.
     pub image_pull: Vec<&'a Secret>,
     /// The others.
     pub passed_over: Vec<(&'a Secret, Reason<'a>)>,
@@ -106,6 +107,8 @@ pub enum Reason<'a> {
     AuthNotChosen,
     /// An auth secret with several keys, none of them `AUTH_SECRET`.
     AuthKey,
+    /// An env secret of which nothing is left: its keys may not be variables, or secrets of higher rank set them.
+    NoVariables,
 }
 
 impl fmt::Display for Reason<'_> {
@@ -123,6 +126,9 @@ impl fmt::Display for Reason<'_> {
             }
             Self::AuthNotChosen => f.write_str("keyporter.dev/auth-secret names another"),
             Self::AuthKey => f.write_str("several keys, and none is called AUTH_SECRET"),
+            Self::NoVariables => f.write_str(
+                "no key is left that may be a variable and is not set by a secret of higher rank",
+            ),
         }
     }
 }
@@ -159,8 +165,14 @@ pub fn select<'a>(visible: Visible<'a>, wishes: &Wishes<'a>) -> Selection<'a> {
     selection.directories = directories.into_values().collect();
     selection.choose_environments(&environments);
     selection.choose_auth(&auths, wishes.auth_secret);
+    selection.image_pull.reverse();
+    selection.settle_variables();
     selection
 }
+
+/// What an env secret may hold of its own: the variable of kind `auth`, and those that choose git's ssh.
+const AUTH: &[&str] = &["AUTH_SECRET"];
+const GIT_SSH: &[&str] = &[git_ssh::COMMAND_VARIABLE, git_ssh::PROGRAM_VARIABLE];
 
 impl<'a> Selection<'a> {
     /// Whether nothing was chosen.
@@ -171,6 +183,67 @@ impl<'a> Selection<'a> {
             && self.git_ssh.is_none()
             && self.auth.is_none()
             && self.image_pull.is_empty()
+    }
+
+    /// A variable that has a kind of its own may be a key of an env secret, too: the higher rank has it, or the newer.
+    /// Without this the variable of the kind would always win, as `env` does over `envFrom`.
+    fn settle_variables(&mut self) {
+        let automatic = self.auth.filter(|auth| !auth.required);
+        if let Some(auth) = automatic
+            && self.yields(auth.secret, AUTH, "AUTH_SECRET")
+        {
+            self.auth = None;
+        }
+        if let Some(secret) = self.git_ssh
+            && self.yields(secret, GIT_SSH, "GIT_SSH_COMMAND")
+        {
+            self.git_ssh = None;
+        }
+        if self.auth.is_some() {
+            self.keep_from_environments(AUTH);
+        }
+        if self.git_ssh.is_some() {
+            self.keep_from_environments(GIT_SSH);
+        }
+    }
+
+    /// These variables have a better source. Set one by one they would look like the container's own to a second pass.
+    fn keep_from_environments(&mut self, names: &[&str]) {
+        let passed_over = &mut self.passed_over;
+        self.environments
+            .retain_mut(|Environment { secret, variables }| {
+                let Some(variables) = variables else {
+                    return true;
+                };
+                variables.retain(|name| !names.contains(name));
+                if variables.is_empty() {
+                    passed_over.push((secret, Reason::NoVariables));
+                }
+                !variables.is_empty()
+            });
+    }
+
+    /// Whether an env secret that sets one of these variables stands before `secret`.
+    fn yields(&mut self, secret: &'a Secret, names: &[&str], place: &'static str) -> bool {
+        let mut falling = self.environments.iter().rev().map(|one| one.secret);
+        let Some(rival) = falling.find(|one| names.iter().any(|name| one.has_key(name))) else {
+            return false;
+        };
+        let yields = if rival.scope == secret.scope {
+            rival.age_order() > secret.age_order()
+        } else {
+            rival.scope == Scope::User
+        };
+        if yields {
+            self.shadow(Some(secret), rival, place);
+        } else if rival.scope == secret.scope {
+            self.warnings.push(Warning::SameRank {
+                newer: secret,
+                older: rival,
+                place,
+            });
+        }
+        yields
     }
 
     /// Notes that `winner` took the place of `loser`, and says so where they are of equal rank.
@@ -200,17 +273,17 @@ impl<'a> Selection<'a> {
             } else {
                 self.warnings
                     .push(Warning::RefusedVariables { secret, names: bad });
-                Some(
-                    good.iter()
-                        .copied()
-                        .filter(|name| !taken.contains(name))
-                        .collect(),
-                )
+                let free = good.iter().copied().filter(|name| !taken.contains(name));
+                Some(free.collect::<Vec<_>>())
             };
             if rising.len() > 1 {
                 taken.extend(good);
             }
-            self.environments.push(Environment { secret, variables });
+            if variables.as_ref().is_some_and(Vec::is_empty) {
+                self.passed_over.push((secret, Reason::NoVariables));
+            } else {
+                self.environments.push(Environment { secret, variables });
+            }
         }
         self.environments.reverse();
     }
@@ -222,7 +295,8 @@ impl<'a> Selection<'a> {
         let mut holders: HashMap<(Scope, &str), &Secret> = HashMap::new();
         let mut clashes: BTreeMap<(&str, &str), (&Secret, &Secret, Vec<&str>)> = BTreeMap::new();
         for &secret in rising {
-            for key in &secret.keys {
+            let good = |key: &&Key| variable::check(&key.name).is_ok();
+            for key in secret.keys.iter().filter(good) {
                 if let Some(older) = holders.insert((secret.scope, &key.name), secret) {
                     let clash = clashes.entry((&older.object, &secret.object));
                     clash

@@ -3,8 +3,12 @@
 //!
 //! A stamp stands for the person who last decided what the pods do. So it goes to whoever changes a pod template, and
 //! stays through everything else: scaling, labels, a controller's bookkeeping, an apply that drops annotations it does
-//! not know. An update that leaves the templates as they are never adds a stamp to a workload without one: that would
-//! roll out a Deployment because somebody scaled it, and a Job would refuse it (its template is immutable).
+//! not know. An update that leaves the templates as they are never adds a stamp to a place without one: that would roll
+//! out a Deployment because somebody scaled it, and a Job would refuse it (its template is immutable).
+//!
+//! What a client writes there itself is not believed, but for their own name and for trusted controllers: otherwise
+//! whoever may edit a workload could run it with anybody's secrets, and a rollback, which brings back the old stamp with
+//! the old template, would run what one person chose with the secrets of another.
 
 use serde_json::Value;
 
@@ -53,72 +57,95 @@ pub fn stamp<'a>(request: WorkloadRequest<'a>, settings: &Settings) -> Stamping<
     if settings.excluded_namespaces.contains(request.namespace) {
         return Stamping::Skip(Skip::ExcludedNamespace);
     }
-    let templates = template::find(request.new);
-    if templates.is_empty() {
+    let new = template::find(request.new);
+    if new.is_empty() {
         return Stamping::Skip(Skip::NoPodTemplate);
     }
-    if let Some(denial) = templates
+    let old = request.old.map(template::find).unwrap_or_default();
+    if let Some(denial) = new
         .iter()
-        .find_map(|template| wrong_opt_out(template.value))
+        .find_map(|template| wrong_opt_out(template, &old))
     {
         return Stamping::Deny(denial);
     }
-    let owner = match owner_to_be(request, &templates, settings) {
-        Ok(owner) => owner,
-        Err(skip) => return Stamping::Skip(skip),
+    let change = Change {
+        requester: request.requester,
+        trusted: settings.trusts(request.requester),
+        // On create there is no old template.
+        changed: !same(&old, &new),
+        inherited: stamp_of(request.new, &new)
+            .or_else(|| stamp_of(request.old.unwrap_or(&Value::Null), &old)),
     };
+    let before = request.old.and_then(owner_annotation);
+    let mut places = vec![("", request.new, before)];
+    places.extend(new.iter().map(|template| {
+        let before = at(&old, &template.pointer).and_then(|old| owner_annotation(old.value));
+        (template.pointer.as_str(), template.value, before)
+    }));
+    let owners: Vec<_> = places
+        .iter()
+        .map(|(_, value, before)| change.owner(owner_annotation(value), *before))
+        .collect();
     let mut patch = Vec::new();
-    write(&mut patch, "", request.new, owner);
-    for template in &templates {
-        write(&mut patch, &template.pointer, template.value, owner);
-    }
-    if patch.is_empty() {
-        Stamping::Skip(Skip::AlreadyStamped)
-    } else {
-        Stamping::Stamp(Stamp { owner, patch })
-    }
-}
-
-/// A pod with this label would be denied where its author does not see it, so the workload is.
-fn wrong_opt_out(template: &Value) -> Option<Denial> {
-    match template
-        .get("metadata")?
-        .get("labels")?
-        .get(names::INJECT)?
-    {
-        Value::String(value) if value != "enabled" && value != "disabled" => {
-            Some(Denial::InvalidOptOut {
-                value: value.clone(),
-            })
+    for ((pointer, value, _), owner) in places.iter().zip(&owners) {
+        if let Some(owner) = owner {
+            write(&mut patch, pointer, value, owner);
         }
-        _ => None,
+    }
+    // The object's own stands first; the pods get that of a template.
+    match owners.iter().rev().find_map(|owner| *owner) {
+        Some(owner) if !patch.is_empty() => Stamping::Stamp(Stamp { owner, patch }),
+        Some(_) => Stamping::Skip(Skip::AlreadyStamped),
+        None if change.changed => Stamping::Skip(Skip::ControllersObject),
+        None => Stamping::Skip(Skip::TemplateUnchanged),
     }
 }
 
-fn owner_to_be<'a>(
-    request: WorkloadRequest<'a>,
-    templates: &[Template<'a>],
-    settings: &Settings,
-) -> Result<&'a str, Skip> {
-    let written = stamp_of(request.new, templates);
-    let Some(old) = request.old else {
-        return match written {
-            // Whether a stamp was written by who may write it is not asked here: see the module of its proof, to come.
-            Some(written) => Ok(written),
-            None if settings.trusts(request.requester) => Err(Skip::ControllersObject),
-            None => Ok(request.requester),
-        };
-    };
-    let old_templates = template::find(old);
-    let before = stamp_of(old, &old_templates);
-    let rewritten = written.filter(|written| before != Some(written));
-    let changed = !same(&old_templates, templates);
-    match (rewritten, before) {
-        (Some(written), _) => Ok(written),
-        (None, _) if changed && !settings.trusts(request.requester) => Ok(request.requester),
-        (None, Some(before)) => Ok(before),
-        (None, None) if changed => Err(Skip::ControllersObject),
-        (None, None) => Err(Skip::TemplateUnchanged),
+/// A pod with this label would be denied where its author does not see it, so the workload is. Not where it stands there
+/// already: whoever scales or deletes the workload is not to blame.
+fn wrong_opt_out(template: &Template<'_>, old: &[Template<'_>]) -> Option<Denial> {
+    let value = opt_out(template.value)?;
+    let known = at(old, &template.pointer).and_then(|old| opt_out(old.value)) == Some(value);
+    if known || value == "enabled" || value == "disabled" {
+        return None;
+    }
+    Some(Denial::InvalidOptOut {
+        value: value.to_owned(),
+    })
+}
+
+fn opt_out(template: &Value) -> Option<&str> {
+    let labels = template.get("metadata")?.get("labels")?;
+    labels.get(names::INJECT)?.as_str()
+}
+
+fn at<'t, 'a>(templates: &'t [Template<'a>], pointer: &str) -> Option<&'t Template<'a>> {
+    templates
+        .iter()
+        .find(|template| template.pointer == pointer)
+}
+
+/// What decides about every stamp of a workload.
+struct Change<'a> {
+    requester: &'a str,
+    trusted: bool,
+    /// Whether a pod template is new or other than before.
+    changed: bool,
+    /// The stamp for places of a controller's object that have none.
+    inherited: Option<&'a str>,
+}
+
+impl<'a> Change<'a> {
+    /// Whose name is to stand at a place where `now` stands, and `before` stood.
+    fn owner(&self, now: Option<&'a str>, before: Option<&'a str>) -> Option<&'a str> {
+        if self.trusted {
+            let inherited = self.inherited.filter(|_| self.changed);
+            return now.or(before).or(inherited);
+        }
+        if self.changed || now == Some(self.requester) {
+            return Some(self.requester);
+        }
+        before.or(now.map(|_| self.requester))
     }
 }
 
@@ -143,12 +170,11 @@ fn annotations(object: &Value) -> Option<&serde_json::Map<String, Value>> {
 }
 
 fn write<'a>(patch: &mut Vec<Operation<'a>>, pointer: &str, object: &Value, owner: &'a str) {
-    if owner_annotation(object) == Some(owner) {
+    if owner_annotation(object) == Some(owner) || !template::can_be_annotated(object) {
         return;
     }
-    let metadata = object.get("metadata").and_then(Value::as_object);
-    let parents = match metadata {
-        None => Parents::NoMetadata,
+    let parents = match object.get("metadata") {
+        None | Some(Value::Null) => Parents::NoMetadata,
         Some(_) if annotations(object).is_none() => Parents::NoAnnotations,
         Some(_) => Parents::Annotations,
     };
@@ -171,30 +197,30 @@ fn same(old: &[Template<'_>], new: &[Template<'_>]) -> bool {
 
 fn without_ours(template: &Value) -> Value {
     let mut template = template.clone();
-    let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) else {
+    let Some(members) = template.as_object_mut() else {
         return template;
     };
-    if let Some(annotations) = metadata
-        .get_mut("annotations")
-        .and_then(Value::as_object_mut)
-    {
-        annotations.retain(|name, _| {
-            !name.starts_with(names::PREFIX) || names::WISHES.contains(&name.as_str())
-        });
-        if annotations.is_empty() {
-            metadata.remove("annotations");
+    if let Some(metadata) = members.get_mut("metadata").and_then(Value::as_object_mut) {
+        if let Some(annotations) = metadata
+            .get_mut("annotations")
+            .and_then(Value::as_object_mut)
+        {
+            annotations.retain(|name, _| {
+                !name.starts_with(names::PREFIX) || names::WISHES.contains(&name.as_str())
+            });
         }
+        remove_empty(metadata, "annotations");
+        remove_empty(metadata, "creationTimestamp");
     }
-    if metadata
-        .get("creationTimestamp")
-        .is_some_and(Value::is_null)
-    {
-        metadata.remove("creationTimestamp");
-    }
-    if metadata.is_empty()
-        && let Some(template) = template.as_object_mut()
-    {
-        template.remove("metadata");
-    }
+    remove_empty(members, "metadata");
     template
+}
+
+/// Absent, null and empty mean the same.
+fn remove_empty(object: &mut serde_json::Map<String, Value>, name: &str) {
+    let empty =
+        |value: &Value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+    if object.get(name).is_some_and(empty) {
+        object.remove(name);
+    }
 }

@@ -22,26 +22,29 @@ pub struct Template<'a> {
 #[must_use]
 pub fn find(document: &Value) -> Vec<Template<'_>> {
     let mut found = Vec::new();
-    walk(document, String::new(), &mut found);
+    if !document.is_object() {
+        return found;
+    }
+    walk(document, "", &mut found);
     found
 }
 
 /// The depth is bounded by the JSON reader, which takes 128 levels.
-fn walk<'a>(value: &'a Value, pointer: String, found: &mut Vec<Template<'a>>) {
+fn walk<'a>(value: &'a Value, pointer: &str, found: &mut Vec<Template<'a>>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let pointer = member(&pointer, name);
+                let pointer = member(pointer, name);
                 if name == "template" && is_pod_template(value) {
                     found.push(Template { pointer, value });
                 } else {
-                    walk(value, pointer, found);
+                    walk(value, &pointer, found);
                 }
             }
         }
         Value::Array(entries) => {
             for (index, value) in entries.iter().enumerate() {
-                walk(value, format!("{pointer}/{index}"), found);
+                walk(value, &format!("{pointer}/{index}"), found);
             }
         }
         _ => {}
@@ -49,9 +52,19 @@ fn walk<'a>(value: &'a Value, pointer: String, found: &mut Vec<Template<'a>>) {
 }
 
 fn is_pod_template(value: &Value) -> bool {
-    value
-        .pointer("/spec/containers")
-        .is_some_and(Value::is_array)
+    let containers = value.pointer("/spec/containers");
+    containers.is_some_and(Value::is_array) && can_be_annotated(value)
+}
+
+/// Whether an annotation can be added without replacing anything.
+pub(super) fn can_be_annotated(object: &Value) -> bool {
+    let is_map = |value: &Value| value.is_null() || value.is_object();
+    let metadata = object.get("metadata");
+    object.is_object()
+        && metadata.is_none_or(is_map)
+        && metadata
+            .and_then(|metadata| metadata.get("annotations"))
+            .is_none_or(is_map)
 }
 
 #[cfg(test)]
@@ -75,6 +88,9 @@ mod tests {
         &["/spec/replicatedJobs/0/template/spec/template", "/spec/replicatedJobs/1/template/spec/template"]
     )]
     #[case::not_a_pod_template(json!({"spec": {"template": {"spec": {"containers": "x"}}}}), &[])]
+    #[case::no_object(json!([{"template": {"spec": {"containers": []}}}]), &[])]
+    #[case::odd_metadata(json!({"template": {"metadata": [], "spec": {"containers": []}}}), &[])]
+    #[case::odd_annotations(json!({"template": {"metadata": {"annotations": "x"}, "spec": {"containers": []}}}), &[])]
     #[case::config_map(json!({"data": {"template": "x"}}), &[])]
     #[case::odd_names(json!({"a/b~c": {"template": {"spec": {"containers": []}}}}), &["/a~1b~0c/template"])]
     fn templates(#[case] document: Value, #[case] expected: &[&str]) {

@@ -1,4 +1,4 @@
-//! Text that borrows from the input wherever JSON lets it.
+//! Text that borrows from the input wherever JSON lets it. `null` is the empty text, as for Kubernetes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -39,7 +39,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
+                f.write_str("a string or null")
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+                Ok(Text::default())
             }
 
             fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
@@ -54,6 +58,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 Ok(Text(Cow::Owned(text)))
             }
         }
-        deserializer.deserialize_str(Reader)
+        deserializer.deserialize_any(Reader)
     }
 }

@@ -95,10 +95,14 @@ pub enum Obstacle<'a> {
     ReadOnlyAbove(&'a str),
     /// A mount lies below the path, which will be read-only.
     MountBelow(&'a str),
+    /// A device lies at the path or below it.
+    Device(&'a str),
     /// The container sets the variable.
     Variable(&'static str),
     /// The variables could only come one by one, and would then win over the container's own `envFrom`.
     EnvFrom,
+    /// All that the secret would set is set already.
+    AllSet,
     /// The pod has a volume of this name that is something else.
     VolumeName,
 }
@@ -113,10 +117,12 @@ impl fmt::Display for Obstacle<'_> {
             Self::MountBelow(path) => {
                 write!(f, "its mount at {path} lies inside the secret's folder")
             }
+            Self::Device(path) => write!(f, "it has a device at {path}"),
             Self::Variable(name) => write!(f, "it sets {name} itself"),
             Self::EnvFrom => {
                 f.write_str("its own envFrom must win over a secret with refused variable names")
             }
+            Self::AllSet => f.write_str("all of its variables are set otherwise"),
             Self::VolumeName => {
                 f.write_str("the pod has another volume with the name that the secret's would have")
             }
@@ -127,121 +133,123 @@ impl fmt::Display for Obstacle<'_> {
 impl fmt::Display for Warning<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Broken(broken) => write!(
-                f,
-                "secret object {:?} is not injected: {}",
-                broken.object, broken.problem
-            ),
+            Self::Broken(broken) => {
+                let (object, problem) = (&broken.object, &broken.problem);
+                write!(f, "secret object {object:?} is not injected: {problem}")
+            }
             Self::SameRank {
                 newer,
                 older,
                 place,
             } => {
+                let (one, other, used) = (Named(older), Named(newer), &newer.object);
                 write!(
                     f,
-                    "secrets {} and {} are both for {place}; the newer, {}, is used",
-                    Named(older),
-                    Named(newer),
-                    newer.object
+                    "secrets {one} and {other} are both for {place}; the newer, {used}, is used"
                 )
             }
             Self::SameVariables {
                 newer,
                 older,
                 names,
-            } => write!(
-                f,
-                "secrets {} and {} both set {}; the newer, {}, counts",
-                Named(older),
-                Named(newer),
-                Names(names),
-                newer.object
-            ),
-            Self::RefusedVariables { secret, names } => {
+            } => {
+                let (one, other, used) = (Named(older), Named(newer), &newer.object);
+                let names = Names(names);
                 write!(
                     f,
-                    "secret {}: {} may not be set by a secret; rename the key",
-                    Named(secret),
-                    Names(names)
+                    "secrets {one} and {other} both set {names}; the newer, {used}, counts"
                 )
             }
-            Self::AuthAmbiguous(names) => {
+            Self::RefusedVariables { secret, names } => {
+                let (secret, names) = (Named(secret), Names(names));
                 write!(
                     f,
-                    "no AUTH_SECRET: choose one of {} with the annotation keyporter.dev/auth-secret",
-                    Names(names)
+                    "secret {secret}: {names} may not be set by a secret; rename the key"
+                )
+            }
+            Self::AuthAmbiguous(_) | Self::AuthUnknown { .. } | Self::AuthKey(_) => {
+                f.write_str("no AUTH_SECRET: ")?;
+                self.write_auth(f)
+            }
+            Self::Kept { container, .. }
+            | Self::OwnVariable { container, .. }
+            | Self::OwnRoot { container, .. } => {
+                write!(f, "container {container:?} ")?;
+                self.write_container(f)
+            }
+            Self::UnknownContainers(names) => {
+                let names = Names(names);
+                write!(
+                    f,
+                    "the annotation keyporter.dev/containers names {names}, which the pod does not have"
+                )
+            }
+            Self::StampIgnored { stamp, requester } => write!(
+                f,
+                "the annotation keyporter.dev/owner {stamp:?} is not believed; the owner is {requester:?}"
+            ),
+            Self::RecordShortened(omitted) => write!(
+                f,
+                "the annotation keyporter.dev/injected has no room for {omitted} of the secrets"
+            ),
+        }
+    }
+}
+
+impl Warning<'_> {
+    /// Why there is no `AUTH_SECRET`.
+    fn write_auth(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AuthAmbiguous(names) => {
+                let names = Names(names);
+                write!(
+                    f,
+                    "choose one of {names} with the annotation keyporter.dev/auth-secret"
                 )
             }
             Self::AuthUnknown { wanted, candidates } if candidates.is_empty() => {
-                write!(
-                    f,
-                    "no AUTH_SECRET: no auth secret {wanted:?} is in reach, nor any other"
-                )
+                write!(f, "no auth secret {wanted:?} is in reach, nor any other")
             }
             Self::AuthUnknown { wanted, candidates } => {
+                let candidates = Names(candidates);
                 write!(
                     f,
-                    "no AUTH_SECRET: no auth secret {wanted:?} is in reach; there are {}",
-                    Names(candidates)
+                    "no auth secret {wanted:?} is in reach; there are {candidates}"
                 )
             }
             Self::AuthKey(secret) => {
+                let (keys, secret) = (secret.keys.len(), Named(secret));
                 write!(
                     f,
-                    "no AUTH_SECRET: secret {} has several keys and none is called AUTH_SECRET",
-                    Named(secret)
+                    "secret {secret} has {keys} keys and none is called AUTH_SECRET"
                 )
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a container keeps.
+    fn write_container(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Kept {
-                secret,
-                container,
-                obstacle,
+                secret, obstacle, ..
             } => {
-                write!(
-                    f,
-                    "container {container:?} does not get secret {}: {obstacle}",
-                    Named(secret)
-                )
+                let secret = Named(secret);
+                write!(f, "does not get secret {secret}: {obstacle}")
             }
             Self::OwnVariable {
-                secret,
-                container,
-                variable,
+                secret, variable, ..
             } => {
+                let secret = Named(secret);
                 write!(
                     f,
-                    "container {container:?} sets {variable} itself; the one of secret {} is not used",
-                    Named(secret)
+                    "sets {variable} itself; the one of secret {secret} is not used"
                 )
             }
-            Self::OwnRoot {
-                container,
-                variable,
-            } => {
-                write!(
-                    f,
-                    "container {container:?} sets {variable} itself; its value is kept"
-                )
+            Self::OwnRoot { variable, .. } => {
+                write!(f, "sets {variable} itself; its value is kept")
             }
-            Self::UnknownContainers(names) => {
-                write!(
-                    f,
-                    "the annotation keyporter.dev/containers names {}, which the pod does not have",
-                    Names(names)
-                )
-            }
-            Self::StampIgnored { stamp, requester } => {
-                write!(
-                    f,
-                    "the annotation keyporter.dev/owner {stamp:?} is not believed; the owner is {requester:?}"
-                )
-            }
-            Self::RecordShortened(omitted) => {
-                write!(
-                    f,
-                    "the annotation keyporter.dev/injected has no room for {omitted} of the secrets"
-                )
-            }
+            _ => Ok(()),
         }
     }
 }
