@@ -1,13 +1,14 @@
 //! Logs: to standard error, as text for people and as JSON for collectors.
 
 use std::{
+    borrow::Cow,
     io::{self, IsTerminal},
     str::FromStr,
 };
 
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::LevelFilter, filter::ParseError, fmt, layer::SubscriberExt, registry,
-    util::SubscriberInitExt, util::TryInitError,
+    EnvFilter, Layer, filter::LevelFilter, filter::ParseError, filter::filter_fn, fmt,
+    layer::SubscriberExt, registry, util::SubscriberInitExt, util::TryInitError,
 };
 
 /// How log lines look.
@@ -27,7 +28,14 @@ pub enum LogFormat {
 /// The language is that of [`EnvFilter`], but for one thing: there a word that is no level is taken for a module that
 /// shall log everything, so that a mistyped level turns the log off. Here a module needs its level.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogFilter(String);
+pub struct LogFilter(Cow<'static, str>);
+
+impl LogFilter {
+    /// What an operator wants to know.
+    pub const INFO: Self = Self(Cow::Borrowed("info"));
+    /// Only what failed.
+    pub const ERROR: Self = Self(Cow::Borrowed("error"));
+}
 
 /// Why a filter expression is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +78,7 @@ impl FromStr for LogFilter {
             });
         }
         EnvFilter::try_new(filter)
-            .map(|_| Self(filter.to_owned()))
+            .map(|_| Self(Cow::Owned(filter.to_owned())))
             .map_err(|source| LogFilterError::Syntax {
                 filter: filter.to_owned(),
                 source,
@@ -86,6 +94,10 @@ pub enum TelemetryError {
     Twice(#[source] TryInitError),
 }
 
+/// The module of kube that logs whole answers of the API server when it cannot decode them. They may hold values of
+/// secrets, so it is silent whatever the filter says.
+const SILENCED: &str = "kube_client::client";
+
 /// Sends the events of the whole process to standard error from here on.
 pub fn init(format: LogFormat, filter: &LogFilter) -> Result<(), TelemetryError> {
     let terminal = io::stderr().is_terminal();
@@ -98,6 +110,7 @@ pub fn init(format: LogFormat, filter: &LogFilter) -> Result<(), TelemetryError>
     registry()
         .with(lines)
         .with(EnvFilter::new(&filter.0))
+        .with(filter_fn(|metadata| metadata.target() != SILENCED))
         .try_init()
         .map_err(TelemetryError::Twice)
 }

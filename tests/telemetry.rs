@@ -34,6 +34,7 @@ fn child() {
     telemetry::init(format, &filter).unwrap();
     tracing::info!(secrets = 2, "pod injected");
     tracing::debug!("details");
+    tracing::warn!(target: "kube_client::client", "an answer with a canary-value");
     assert!(matches!(
         telemetry::init(format, &filter),
         Err(TelemetryError::Twice(_))
@@ -48,6 +49,14 @@ fn json_is_an_object_a_line() {
     assert_eq!(line["message"], "pod injected");
     assert_eq!(line["secrets"], 2);
     assert_eq!(line["target"], "telemetry");
+}
+
+/// kube logs answers that it cannot decode, with the values in them.
+#[test]
+fn answers_of_the_api_server_are_never_logged() {
+    for filter in ["info", "trace", "kube_client::client=trace"] {
+        assert!(!log("text", filter).contains("canary-value"));
+    }
 }
 
 #[test]
