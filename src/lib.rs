@@ -1,4 +1,67 @@
-//! keyporter: a Kubernetes add-on that gives every pod the secrets of its authenticated owner and project.
+//! keyporter: a Kubernetes admission webhook that gives every pod the secrets of its authenticated owner and project.
+//!
+//! # Data flow
+//!
+//! ```text
+//!  Secrets in the API server, or in files
+//!        | watch / load: metadata and key names; values are skipped while decoding
+//!        v
+//!   catalog ------------- what one owner may see in a namespace ------.
+//!                                                                     v
+//!  AdmissionReview --> server (TLS) --> webhook (decode) --> inject (decide) --> webhook (answer)
+//! ```
+//!
+//! # Who may depend on whom
+//!
+//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`; `catalog -> inject`. Everything
+//! may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test reads its imports.
+//!
+//! # Invariants
+//!
+//! - A value of a secret is in no type of the webhook: none can be logged, patched or counted.
+//! - A patch only adds, always applies, and a second pass over its result is empty.
+//! - An ordinary admission makes no call.
+//! - The same input gives the same bytes.
+//!
+//! # What is deliberately absent
+//!
+//! A label selector for owners (an owner is whom the API server authenticated), a proxy for values (the kubelet reads
+//! them), a cache of answers (a decision takes microseconds).
+//!
+//! # Example
+//!
+//! ```
+//! use keyporter::inject::{
+//!     self, Decision, Request,
+//!     pod::Pod,
+//!     secret::Description,
+//!     select::{Shelf, Visible},
+//!     settings::Settings,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+//! let secret = Description {
+//!     namespace: "vision".to_owned(),
+//!     object: "hugging-face".to_owned(),
+//!     labels: vec![label("keyporter.dev/kind", "env"), label("keyporter.dev/scope", "project")],
+//!     ..Description::default()
+//! };
+//! let secret = secret.read().ok_or("not one of keyporter's")?.map_err(|broken| broken.problem)?;
+//! let project = Shelf { secrets: vec![secret.into()], ..Shelf::default() };
+//! let visible = Visible { project: &project, user: &Shelf::default() };
+//!
+//! let pod: Pod<'_> = serde_json::from_str(r#"{"spec": {"containers": [{"name": "train"}]}}"#)?;
+//! let request = Request { requester: "alice", namespace: "vision" };
+//! let settings = Settings::default();
+//! let owner = inject::owner_of(request, &pod, &settings);
+//! let decision = inject::decide(request, &pod, owner, visible, &settings);
+//! let Decision::Inject(plan) = decision else { return Err("nothing to inject".into()) };
+//! let patch = serde_json::to_value(inject::patch::write(&plan, ""))?;
+//! assert_eq!(patch[1]["path"], "/spec/containers/0/envFrom");
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod admin;
 pub mod catalog;
@@ -7,5 +70,7 @@ pub mod cli;
 pub mod documents;
 pub mod inject;
 pub mod metrics;
+pub mod offline;
 pub mod server;
 pub mod telemetry;
+pub mod webhook;

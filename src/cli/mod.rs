@@ -14,29 +14,23 @@ use clap::{Parser, Subcommand};
 use crate::telemetry::{self, LogFilter, LogFormat};
 
 mod certs;
+mod inject;
+mod serve;
+mod settings;
+
+const LOGGING: &str = "Logging";
 
 /// Gives every pod the secrets of its authenticated owner and project.
 #[derive(Debug, Parser)]
 #[command(name = "keyporter", version, about)]
 pub struct Cli {
-    /// Which events are logged: a level, or a list such as `info,keyporter::server=debug`
-    #[arg(
-        long,
-        global = true,
-        env = "KEYPORTER_LOG",
-        value_name = "FILTER",
-        default_value = "info"
-    )]
-    log_level: LogFilter,
+    /// Which events are logged: a level, or a list such as `info,keyporter::server=debug`. The default is info for
+    /// serve and error for the other commands, which say themselves what they do
+    #[arg(long, global = true, env = "KEYPORTER_LOG", value_name = "FILTER", help_heading = LOGGING)]
+    log_level: Option<LogFilter>,
 
     /// How log lines look
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        value_name = "FORMAT",
-        default_value_t
-    )]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t, help_heading = LOGGING)]
     log_format: LogFormat,
 
     #[command(subcommand)]
@@ -45,6 +39,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::Serve),
+    Inject(inject::Inject),
     Certs(certs::Certs),
 }
 
@@ -65,8 +61,14 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
-    telemetry::init(cli.log_format, &cli.log_level)?;
+    let level = match cli.command {
+        Command::Serve(_) => LogFilter::INFO,
+        Command::Inject(_) | Command::Certs(_) => LogFilter::ERROR,
+    };
+    telemetry::init(cli.log_format, &cli.log_level.unwrap_or(level))?;
     match cli.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Inject(inject) => inject.run(),
         Command::Certs(certs) => certs.run(),
     }
 }

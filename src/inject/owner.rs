@@ -22,6 +22,8 @@ pub enum Rule {
     Stamp,
     /// A trusted controller created the pod from a template without a stamp.
     NoStamp,
+    /// Nobody said who creates the pod; only outside a cluster.
+    Unknown,
 }
 
 impl fmt::Display for Rule {
@@ -30,6 +32,7 @@ impl fmt::Display for Rule {
             Self::Requester => "who created the pod",
             Self::Stamp => "who created the workload (keyporter.dev/owner on its pod template)",
             Self::NoStamp => "none: a controller created the pod and its template names no owner",
+            Self::Unknown => "none: nobody said who creates the pod",
         })
     }
 }

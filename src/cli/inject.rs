@@ -1,0 +1,380 @@
+//! `keyporter inject`: the webhook's work on files.
+
+use std::{
+    error::Error,
+    fs,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use anstyle::{AnsiColor, Color, Style};
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+use similar::{ChangeTag, TextDiff};
+use tabwriter::TabWriter;
+
+use super::settings::SettingsArguments;
+use crate::{
+    catalog::{Catalog, Source, files},
+    documents::{Documents, to_yaml},
+    inject::name,
+    offline::{Fate, Offline, OfflineError, Outcome, Subject},
+};
+
+/// The namespace of whoever names none, as in kubectl.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Print workloads as the webhook would make them
+///
+/// Takes Pods, everything with a pod template (Jobs, CronJobs, Deployments, JobSets and the like) and Lists of them;
+/// other documents pass unchanged. What was decided, and why, goes to standard error.
+///
+/// Exit codes: 0 done; 1 denied, or a file is invalid; 2 the command line is wrong.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  keyporter inject -f job.yaml --secrets secrets.yaml --as alice
+  keyporter inject -f job.yaml --secrets secrets/ --as alice -o explain
+  kustomize build . | keyporter inject -f - --secrets secrets/ --as alice -o diff")]
+pub(super) struct Inject {
+    /// A file of YAML or JSON documents, or `-` for standard input; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// A file or folder of Secrets; may be repeated
+    #[arg(long = "secrets", value_name = "PATH", required = true)]
+    secrets: Vec<PathBuf>,
+
+    /// Who creates the workload: the pods get this user's secrets and the project's. Without it: only the project's
+    #[arg(long = "as", value_name = "USER", value_parser = username)]
+    user: Option<String>,
+
+    /// A group of that user, as kubectl takes it; may be repeated. No rule looks at groups yet
+    #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
+    groups: Vec<String>,
+
+    /// The namespace of workloads and Secrets that name none; workloads that name another are an error
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = namespace)]
+    namespace: Option<String>,
+
+    /// What is printed
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Output,
+
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// The documents, as YAML
+    #[default]
+    Yaml,
+    /// The documents, as JSON
+    Json,
+    /// One JSON Patch (RFC 6902) a line, for each document
+    Patch,
+    /// What changes
+    Diff,
+    /// Every secret in reach: how it comes, or why not
+    Explain,
+}
+
+/// Something was denied. The sentences are on standard error already.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing is printed, because {0} of the pods would be denied")]
+struct Denied(usize);
+
+/// Which document of a file it is that cannot be worked on.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: document {number}, line {line}")]
+struct InDocument {
+    file: String,
+    number: usize,
+    line: usize,
+    source: OfflineError,
+}
+
+/// A file with what became of its documents.
+struct Done<'a> {
+    documents: Documents<'a>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Inject {
+    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+        let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        let settings = self.settings.settings();
+        let loaded = files::load(&self.secrets, namespace)?;
+        if let Some(warning) = &loaded.warning {
+            eprintln!("warning: {warning}");
+        }
+        let catalog = Catalog::default();
+        catalog.replace(Source::Files, loaded.secrets);
+        let offline = Offline {
+            catalog: &catalog,
+            settings: &settings,
+            requester: self.user.as_deref(),
+            namespace,
+            only_namespace: self.namespace.is_some(),
+        };
+        let texts = self
+            .files
+            .iter()
+            .map(|file| read(file))
+            .collect::<Result<Vec<_>, _>>()?;
+        let done = texts
+            .iter()
+            .map(|(name, text)| self.work(&offline, name, text))
+            .collect::<Result<Vec<_>, _>>()?;
+        let subjects = || {
+            done.iter()
+                .flat_map(|file| &file.outcomes)
+                .flat_map(|outcome| &outcome.subjects)
+        };
+        if self.user.is_none() && subjects().next().is_some() {
+            eprintln!("note: without --as USER only secrets of the project come");
+        }
+        match subjects()
+            .filter(|subject| matches!(subject.fate, Fate::Denied { .. }))
+            .count()
+        {
+            0 => self.print(&done),
+            denied => Err(Denied(denied).into()),
+        }
+    }
+
+    fn work<'a>(
+        &self,
+        offline: &Offline<'_>,
+        name: &str,
+        text: &'a str,
+    ) -> Result<Done<'a>, Box<dyn Error>> {
+        let documents = Documents::split(text);
+        if documents.is_empty() {
+            return Err(format!("{name}: no document in it").into());
+        }
+        let mut outcomes = Vec::with_capacity(documents.len());
+        for document in &documents {
+            let outcome = offline
+                .document(document.value(name)?)
+                .map_err(|error| InDocument {
+                    file: name.to_owned(),
+                    number: document.number,
+                    line: document.line,
+                    source: error,
+                })?;
+            tell(&outcome.subjects, self.output);
+            outcomes.push(outcome);
+        }
+        Ok(Done {
+            documents,
+            outcomes,
+        })
+    }
+
+    fn print(&self, done: &[Done<'_>]) -> Result<(), Box<dyn Error>> {
+        let mut out = anstream::stdout().lock();
+        let printed = match self.output {
+            Output::Yaml => print_yaml(&mut out, done),
+            Output::Json => print_json(&mut out, done),
+            Output::Patch => print_patches(&mut out, done),
+            Output::Diff => print_diff(&mut out, done),
+            Output::Explain => print_explanations(&mut out, done),
+        };
+        match printed {
+            // A reader that closed the pipe early has seen what it wanted.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(format!("cannot write to standard output: {error}").into()),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<(String, String), Box<dyn Error>> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| format!("cannot read standard input: {error}"))?;
+        return Ok(("standard input".to_owned(), text));
+    }
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
+    Ok((name, text))
+}
+
+/// What was decided about each pod, for the person at the terminal.
+fn tell(subjects: &[Subject], output: Output) {
+    for subject in subjects {
+        let Subject {
+            title,
+            fate,
+            owner,
+            warnings,
+            ..
+        } = subject;
+        let whose = match owner {
+            Some((Some(name), _)) => format!(" for {name}"),
+            _ => String::new(),
+        };
+        match fate {
+            Fate::Denied { message } => eprintln!("{title}: denied: {message}"),
+            Fate::Skipped { reason } => eprintln!("{title}: nothing added{whose}: {reason}"),
+            Fate::Injected { secrets: 1 } => eprintln!("{title}: 1 secret{whose}"),
+            Fate::Injected { secrets } => eprintln!("{title}: {secrets} secrets{whose}"),
+        }
+        if output != Output::Explain {
+            for warning in warnings {
+                eprintln!("warning: {title}: {warning}");
+            }
+        }
+    }
+}
+
+/// Documents that stay as they are come out byte for byte, with their comments.
+fn print_yaml(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
+    for (
+        index,
+        Done {
+            documents,
+            outcomes,
+        },
+    ) in done.iter().enumerate()
+    {
+        if index > 0 {
+            writeln!(out, "---")?;
+        }
+        let mut outcomes = outcomes.iter();
+        let printed = documents.print(|_| {
+            let outcome = outcomes
+                .next()
+                .filter(|outcome| !outcome.patch.is_empty())?;
+            Some(to_yaml(&outcome.document))
+        });
+        writeln!(out, "{}", printed.strip_suffix('\n').unwrap_or(&printed))?;
+    }
+    Ok(())
+}
+
+fn print_json(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
+    for outcome in done.iter().flat_map(|file| &file.outcomes) {
+        writeln!(out, "{:#}", outcome.document)?;
+    }
+    Ok(())
+}
+
+fn print_patches(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
+    for outcome in done.iter().flat_map(|file| &file.outcomes) {
+        writeln!(out, "{}", Value::Array(outcome.patch.clone()))?;
+    }
+    Ok(())
+}
+
+fn print_diff(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
+    let colour = |colour: AnsiColor| Style::new().fg_color(Some(Color::Ansi(colour)));
+    for outcome in done
+        .iter()
+        .flat_map(|file| &file.outcomes)
+        .filter(|outcome| !outcome.patch.is_empty())
+    {
+        // Both sides come from the same writer, so that only what the patch did differs.
+        let (old, new) = (to_yaml(&outcome.before), to_yaml(&outcome.document));
+        let title = outcome
+            .subjects
+            .first()
+            .map_or("", |subject| &subject.title);
+        let bold = Style::new().bold();
+        writeln!(
+            out,
+            "{bold}--- {title}{bold:#}\n{bold}+++ {title} (injected){bold:#}"
+        )?;
+        let diff = TextDiff::from_lines(&old, &new);
+        for hunk in diff.unified_diff().iter_hunks() {
+            let cyan = colour(AnsiColor::Cyan);
+            writeln!(out, "{cyan}{}{cyan:#}", hunk.header())?;
+            for change in hunk.iter_changes() {
+                let (sign, style) = match change.tag() {
+                    ChangeTag::Delete => ('-', colour(AnsiColor::Red)),
+                    ChangeTag::Insert => ('+', colour(AnsiColor::Green)),
+                    ChangeTag::Equal => (' ', Style::new()),
+                };
+                writeln!(
+                    out,
+                    "{style}{sign}{}{style:#}",
+                    change.value().trim_end_matches('\n')
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn print_explanations(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
+    for subject in done
+        .iter()
+        .flat_map(|file| &file.outcomes)
+        .flat_map(|outcome| &outcome.subjects)
+    {
+        writeln!(out, "{}", subject.title)?;
+        match &subject.owner {
+            Some((Some(name), rule)) => writeln!(
+                out,
+                "owner: {name} (owner id {}): {rule}",
+                name::owner_id(name)
+            )?,
+            Some((None, rule)) => writeln!(out, "owner: {rule}")?,
+            None => {}
+        }
+        if let Fate::Skipped { reason } = subject.fate {
+            writeln!(out, "nothing added: {reason}")?;
+        }
+        if subject.rows.is_empty() {
+            writeln!(out, "no secrets in reach\n")?;
+            continue;
+        }
+        let mut table = TabWriter::new(&mut *out).minwidth(4).padding(2);
+        writeln!(table, "SECRET\tKIND\tSCOPE\tCONTAINER\tHOW")?;
+        for row in &subject.rows {
+            let or_dash = |text| {
+                if str::is_empty(text) {
+                    "-".to_owned()
+                } else {
+                    text.to_owned()
+                }
+            };
+            let (kind, scope, container) = (
+                or_dash(row.kind),
+                or_dash(row.scope),
+                or_dash(&row.container),
+            );
+            writeln!(
+                table,
+                "{}\t{kind}\t{scope}\t{container}\t{}",
+                row.secret, row.how
+            )?;
+        }
+        table.flush()?;
+        for warning in &subject.warnings {
+            writeln!(out, "warning: {warning}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn username(name: &str) -> Result<String, String> {
+    if name.is_empty() {
+        Err("a username is not empty".to_owned())
+    } else {
+        Ok(name.to_owned())
+    }
+}
+
+fn namespace(namespace: &str) -> Result<String, String> {
+    if name::is_label(namespace) {
+        Ok(namespace.to_owned())
+    } else {
+        Err("a namespace has 1 to 63 characters a-z, 0-9 and -, and starts and ends with a letter or digit".to_owned())
+    }
+}

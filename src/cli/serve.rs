@@ -1,0 +1,325 @@
+//! `keyporter serve`: the webhook.
+
+use std::{
+    error::Error,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use clap::Args;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use rustls::pki_types::ServerName;
+use time::OffsetDateTime;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing::{error, info, warn};
+
+use super::settings::SettingsArguments;
+use crate::{
+    admin::{self, Condition, Readiness},
+    catalog::{
+        self, Catalog, Source,
+        files::{self, FileWatch},
+        watch::{Failure, Observer},
+    },
+    certificates::{self, DEFAULT_HOSTS, DEFAULT_VALIDITY},
+    metrics::Metrics,
+    server::{
+        Limits, Server,
+        tls::{self, CertificateResolver},
+    },
+    webhook::{self, Webhook},
+};
+
+/// How often the secrets are counted for the metrics.
+const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the certificate's dates are looked at.
+const CERTIFICATE_CHECK: Duration = Duration::from_mins(1);
+/// Where development certificates land when no folder is given.
+const DEVELOPMENT_CERTIFICATES: &str = "certs";
+
+/// Run the webhook
+///
+/// On a cluster it watches Secrets with the rights of the kubeconfig or of the pod's service account. With --secrets it
+/// needs no cluster: the Secrets come from files, and are read again when they change.
+///
+/// SIGTERM: readiness goes, requests that run are finished, then it ends with exit code 0.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  keyporter serve --secrets deploy/examples/secrets.yaml
+  keyporter serve --listen 0.0.0.0:8443 --admin-listen 0.0.0.0:8081 --cert-dir /etc/keyporter/tls")]
+pub(super) struct Serve {
+    /// Run standalone: a file or folder of Secrets; may be repeated
+    #[arg(long = "secrets", value_name = "PATH", conflicts_with = "kubeconfig")]
+    secrets: Vec<PathBuf>,
+
+    /// The namespace of Secrets in files that name none
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        default_value = "default",
+        requires = "secrets"
+    )]
+    namespace: String,
+
+    /// The cluster; without it that of $KUBECONFIG, of ~/.kube/config, or the one that this pod runs in
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// Address of the webhook (HTTPS, POST /mutate)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+
+    /// Address for probes and metrics (HTTP, /livez, /readyz, /metrics)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    admin_listen: SocketAddr,
+
+    /// Folder with tls.crt and tls.key; without it a development certificate is made in certs/
+    #[arg(long, value_name = "FOLDER")]
+    cert_dir: Option<PathBuf>,
+
+    /// Accept only clients with a certificate of this CA, such as the API server
+    #[arg(long, value_name = "FILE")]
+    client_ca_file: Option<PathBuf>,
+
+    /// Seconds between SIGTERM and the end of accepting, for load balancers to notice
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    shutdown_delay: u64,
+
+    #[command(flatten)]
+    settings: SettingsArguments,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?
+            .block_on(self.serve())
+    }
+
+    /// Everything that can be wrong with the command line is found before the first connection is taken.
+    async fn serve(self) -> Result<(), Box<dyn Error>> {
+        let metrics = Metrics::new();
+        let readiness = Readiness::default();
+        let admin = Server::bind(self.admin_listen).await?;
+        let server = Server::bind(self.listen)
+            .await?
+            .with_metrics(metrics.clone());
+        let certificate = self.certificate(&metrics, &readiness)?;
+        let tls = tls::server_config(certificate, self.client_ca_file.as_deref())?;
+        let catalog = Catalog::default();
+        let filling = self.fill(&catalog, &metrics, &readiness).await?;
+        tokio::spawn(count(catalog.clone(), metrics.clone()));
+        let webhook = Webhook {
+            catalog,
+            settings: Arc::new(self.settings.settings()),
+            metrics: metrics.clone(),
+            complete: Arc::clone(&filling.complete),
+        };
+
+        let (stop, stopped) = watch::channel(false);
+        let until_stopped = |mut stopped: watch::Receiver<bool>| async move {
+            // An error means that the sender is gone, which is an end as well.
+            let _ended = stopped.wait_for(|stopped| *stopped).await;
+        };
+        let admin = tokio::spawn(admin.run_plain(
+            admin::router(readiness.clone(), metrics),
+            admin::limits(),
+            until_stopped(stopped.clone()),
+        ));
+        let delay = Duration::from_secs(self.shutdown_delay);
+        let shutdown = async {
+            terminated().await;
+            readiness.drain();
+            tokio::time::sleep(delay).await;
+        };
+        let drained = server
+            .run(webhook::router(webhook), tls, Limits::default(), shutdown)
+            .await;
+        if drained.cut_off > 0 {
+            warn!(
+                connections = drained.cut_off,
+                "connections were cut off: their requests took too long"
+            );
+        }
+        // Probes are answered to the end.
+        stop.send_replace(true);
+        let _drained = admin.await?;
+        info!("ended");
+        Ok(())
+    }
+
+    /// Fills the catalogue and keeps it up to date; readiness follows.
+    async fn fill(
+        &self,
+        catalog: &Catalog,
+        metrics: &Metrics,
+        readiness: &Readiness,
+    ) -> Result<Filling, Box<dyn Error>> {
+        let condition = readiness.condition("catalog");
+        let complete = Arc::new(AtomicBool::new(false));
+        let files = if self.secrets.is_empty() {
+            condition.not_ready("the first list of Secrets is not complete");
+            let observer = CatalogObserver {
+                metrics: metrics.clone(),
+            };
+            let (mut synced, watching) =
+                catalog::watch::watch(self.client().await?, catalog.clone(), observer);
+            tokio::spawn(watching);
+            let complete = Arc::clone(&complete);
+            tokio::spawn(async move {
+                synced.wait().await;
+                complete.store(true, Ordering::Release);
+                condition.ready();
+                info!("the first list of Secrets is complete");
+            });
+            None
+        } else {
+            // Once here, so that what is wrong ends the program; from then on only what was known is kept.
+            if let Some(warning) = files::load(&self.secrets, &self.namespace)?.warning {
+                warn!("{warning}");
+            }
+            let complete = Arc::clone(&complete);
+            let metrics = metrics.clone();
+            let loaded = move |result: Result<(), &files::LoadError>| {
+                if result.is_ok() {
+                    metrics.catalog_last_sync(OffsetDateTime::now_utc());
+                    complete.store(true, Ordering::Release);
+                    condition.ready();
+                }
+            };
+            Some(files::watch(
+                &self.secrets,
+                &self.namespace,
+                catalog.clone(),
+                loaded,
+            )?)
+        };
+        Ok(Filling {
+            complete,
+            _files: files,
+        })
+    }
+
+    async fn client(&self) -> Result<Client, Box<dyn Error>> {
+        let config = match &self.kubeconfig {
+            None => Config::infer().await?,
+            Some(file) => {
+                let kubeconfig = Kubeconfig::read_from(file)?;
+                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
+            }
+        };
+        Ok(Client::try_from(config)?)
+    }
+
+    /// The folder's certificate, or one made for development.
+    fn certificate(
+        &self,
+        metrics: &Metrics,
+        readiness: &Readiness,
+    ) -> Result<Arc<CertificateResolver>, Box<dyn Error>> {
+        let folder = match &self.cert_dir {
+            Some(folder) => folder.clone(),
+            None => development_certificate()?,
+        };
+        let resolver = Arc::new(CertificateResolver::new(tls::load(&folder)?));
+        metrics.certificate_expiry(resolver.not_after());
+        tokio::spawn(watch_expiry(
+            Arc::clone(&resolver),
+            readiness.condition("certificate"),
+        ));
+        Ok(resolver)
+    }
+}
+
+/// What keeps the catalogue full.
+struct Filling {
+    /// Whether it was complete once.
+    complete: Arc<AtomicBool>,
+    /// Ends when it is dropped.
+    _files: Option<FileWatch>,
+}
+
+/// Tells the metrics how the watches fare.
+struct CatalogObserver {
+    metrics: Metrics,
+}
+
+impl Observer for CatalogObserver {
+    fn listed(&self, _: Source) {
+        self.metrics.catalog_last_sync(OffsetDateTime::now_utc());
+    }
+
+    fn failed(&self, _: Source, _: Failure) {
+        self.metrics.catalog_watch_restart();
+    }
+}
+
+/// Keeps the numbers of the catalogue in the metrics.
+async fn count(catalog: Catalog, metrics: Metrics) {
+    let mut interval = tokio::time::interval(COUNT_INTERVAL);
+    loop {
+        interval.tick().await;
+        let counts = catalog.counts();
+        let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        for (kind, scope, count) in counts.usable() {
+            metrics.catalog_secrets(kind.as_str(), scope.as_str(), number(count));
+        }
+        for (problem, count) in counts.broken() {
+            metrics.catalog_ignored_secrets(problem, number(count));
+        }
+    }
+}
+
+fn development_certificate() -> Result<PathBuf, Box<dyn Error>> {
+    let folder = PathBuf::from(DEVELOPMENT_CERTIFICATES);
+    let hosts = DEFAULT_HOSTS
+        .map(ServerName::try_from)
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    let outcome = certificates::ensure(&folder, &hosts, DEFAULT_VALIDITY)?;
+    let ca = outcome.authority_certificate.display();
+    info!(%ca, "a development certificate is used, as there is no --cert-dir; clients trust this CA");
+    Ok(folder)
+}
+
+/// An expired certificate makes every call of the API server fail: better to be out of the Service.
+async fn watch_expiry(resolver: Arc<CertificateResolver>, condition: Condition) {
+    loop {
+        let not_after = resolver.not_after();
+        if OffsetDateTime::now_utc() < not_after {
+            condition.ready();
+        } else {
+            error!(%not_after, "the serving certificate has expired; renew it and restart");
+            condition.not_ready("the serving certificate has expired");
+        }
+        tokio::time::sleep(CERTIFICATE_CHECK).await;
+    }
+}
+
+/// Completes at SIGTERM, as the kubelet sends it, or at SIGINT, as a terminal does.
+async fn terminated() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        error!("signals cannot be received: only SIGKILL ends this process");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: ending"),
+        _ = interrupt.recv() => info!("SIGINT: ending"),
+    }
+}

@@ -1,0 +1,339 @@
+//! What the webhook would do to the objects of a file, without a cluster.
+//!
+//! A pod is decided on as the webhook does. A workload is stamped, as the webhook does when it is created, and then each
+//! of its pod templates gets what its pods would get.
+
+mod report;
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::catalog::Catalog;
+use crate::documents::objects;
+use crate::inject::owner::{Owner, Rule};
+use crate::inject::pod::Pod;
+use crate::inject::settings::Settings;
+use crate::inject::stamp::{Stamping, WorkloadRequest, stamp};
+use crate::inject::{self, Decision, Request, patch, template};
+
+pub use report::{Fate, Row, Subject};
+
+/// For whom and with what.
+#[derive(Debug)]
+pub struct Offline<'a> {
+    /// The secrets.
+    pub catalog: &'a Catalog,
+    /// The operator's settings.
+    pub settings: &'a Settings,
+    /// Who creates the objects; `None`: nobody, so that only project secrets come.
+    pub requester: Option<&'a str>,
+    /// The namespace of objects that name none.
+    pub namespace: &'a str,
+    /// Whether objects of other namespaces are an error, as they are for kubectl when `--namespace` is given.
+    pub only_namespace: bool,
+}
+
+/// A document after the webhook.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The document as it was.
+    pub before: Value,
+    /// The document as it would be; the same as before where nothing was to be done or something was denied.
+    pub document: Value,
+    /// All operations that make it from the document as it was.
+    pub patch: Vec<Value>,
+    /// What was decided about each pod and pod template, in the order of the document.
+    pub subjects: Vec<Subject>,
+}
+
+/// Why an object of a file cannot be worked on.
+#[derive(Debug, Error)]
+pub enum OfflineError {
+    /// A namespace that is not the one asked for.
+    #[error(
+        "{object} is in namespace {found:?}, not in {wanted:?}; leave --namespace out or change one of them"
+    )]
+    Namespace {
+        /// Kind and name.
+        object: String,
+        /// Where it is.
+        found: String,
+        /// Where it should be.
+        wanted: String,
+    },
+    /// A pod or a pod template that is not one.
+    #[error("{object} at {pointer:?} is not what Kubernetes takes for a pod")]
+    Unreadable {
+        /// Kind and name.
+        object: String,
+        /// JSON Pointer of the pod.
+        pointer: String,
+        /// What the reader says.
+        source: serde_json::Error,
+    },
+    /// A patch that does not fit its document: a defect of keyporter.
+    #[error("the patch for {object} does not apply; this is a defect of keyporter")]
+    Patch {
+        /// Kind and name.
+        object: String,
+        /// What the patcher says.
+        source: json_patch::PatchError,
+    },
+    /// A patch that cannot be written: a defect of keyporter.
+    #[error("the patch for {object} cannot be written; this is a defect of keyporter")]
+    Write {
+        /// Kind and name.
+        object: String,
+        /// What the writer says.
+        source: serde_json::Error,
+    },
+}
+
+impl Offline<'_> {
+    /// Works on a document: one object, or a `List` of them. What is no pod and has no pod template stays as it is.
+    pub fn document(&self, document: Value) -> Result<Outcome, OfflineError> {
+        let pointers: Vec<_> = objects(&document)
+            .into_iter()
+            .map(|(pointer, _)| pointer)
+            .collect();
+        let mut outcome = Outcome {
+            before: document.clone(),
+            document,
+            patch: vec![],
+            subjects: vec![],
+        };
+        for pointer in pointers {
+            self.object(&mut outcome, &pointer)?;
+        }
+        Ok(outcome)
+    }
+
+    fn object(&self, outcome: &mut Outcome, base: &str) -> Result<(), OfflineError> {
+        let Some(object) = outcome.document.pointer(base) else {
+            return Ok(());
+        };
+        let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
+        let kind = text("/kind").unwrap_or_default().to_owned();
+        let name = text("/metadata/name")
+            .or_else(|| text("/metadata/generateName"))
+            .unwrap_or_default();
+        let is_pod = kind == "Pod" && text("/apiVersion") == Some("v1");
+        if !is_pod && template::find(object).is_empty() {
+            return Ok(());
+        }
+        let namespace = text("/metadata/namespace")
+            .unwrap_or(self.namespace)
+            .to_owned();
+        let title = format!("{kind} {namespace}/{name}");
+        if self.only_namespace && namespace != self.namespace {
+            let (found, wanted) = (namespace, self.namespace.to_owned());
+            return Err(OfflineError::Namespace {
+                object: format!("{kind} {name}"),
+                found,
+                wanted,
+            });
+        }
+        let work = Work {
+            offline: self,
+            title,
+            namespace,
+        };
+        if is_pod {
+            work.pod(outcome, base)
+        } else {
+            work.workload(outcome, base)
+        }
+    }
+}
+
+/// Who makes a pod.
+#[derive(Debug, Clone, Copy)]
+enum Origin {
+    /// Who creates the object of the file.
+    Requester,
+    /// A controller of Kubernetes, from a template of that object.
+    Controller,
+}
+
+/// One object at work.
+struct Work<'a> {
+    offline: &'a Offline<'a>,
+    title: String,
+    namespace: String,
+}
+
+impl Work<'_> {
+    fn pod(&self, outcome: &mut Outcome, base: &str) -> Result<(), OfflineError> {
+        self.decide(
+            outcome,
+            base,
+            Subject::new(&self.title, None),
+            Origin::Requester,
+        )
+    }
+
+    /// Stamps the workload, then treats each template as a controller's pod: its stamp names the owner.
+    fn workload(&self, outcome: &mut Outcome, base: &str) -> Result<(), OfflineError> {
+        let Some(object) = outcome.document.pointer(base) else {
+            return Ok(());
+        };
+        let mut operations = Vec::new();
+        if let Some(requester) = self.offline.requester {
+            let request = WorkloadRequest {
+                requester,
+                namespace: &self.namespace,
+                new: object,
+                old: None,
+            };
+            match stamp(request, self.offline.settings) {
+                Stamping::Skip(_) => {}
+                Stamping::Stamp(stamp) => operations = below(base, self.values(&stamp.patch)?),
+                Stamping::Deny(denial) => {
+                    let fate = Fate::Denied {
+                        message: denial.to_string(),
+                    };
+                    outcome.subjects.push(Subject {
+                        fate,
+                        ..Subject::new(&self.title, None)
+                    });
+                    return Ok(());
+                }
+            }
+        }
+        let pointers: Vec<_> = template::find(object)
+            .into_iter()
+            .map(|template| template.pointer)
+            .collect();
+        self.apply(outcome, operations)?;
+        for pointer in &pointers {
+            let place = (pointers.len() > 1).then_some(pointer.as_str());
+            let subject = Subject::new(&self.title, place);
+            self.decide(
+                outcome,
+                &format!("{base}{pointer}"),
+                subject,
+                Origin::Controller,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn owner<'p>(&'p self, pod: &'p Pod<'p>, origin: Origin) -> Owner<'p> {
+        let stamp = pod
+            .metadata
+            .as_ref()
+            .and_then(|metadata| metadata.annotations.get(inject::annotations::OWNER));
+        match (origin, self.offline.requester, stamp) {
+            (Origin::Requester, Some(requester), _) => {
+                let request = Request {
+                    requester,
+                    namespace: &self.namespace,
+                };
+                inject::owner_of(request, pod, self.offline.settings)
+            }
+            (Origin::Controller, _, Some(stamp)) => Owner {
+                name: Some(stamp),
+                rule: Rule::Stamp,
+            },
+            (Origin::Controller, Some(_), None) => Owner {
+                name: None,
+                rule: Rule::NoStamp,
+            },
+            (_, None, _) => Owner {
+                name: None,
+                rule: Rule::Unknown,
+            },
+        }
+    }
+
+    fn decide(
+        &self,
+        outcome: &mut Outcome,
+        pointer: &str,
+        mut subject: Subject,
+        origin: Origin,
+    ) -> Result<(), OfflineError> {
+        let Some(value) = outcome.document.pointer(pointer) else {
+            return Ok(());
+        };
+        let pod = Pod::deserialize(value).map_err(|source| OfflineError::Unreadable {
+            object: self.title.clone(),
+            pointer: pointer.to_owned(),
+            source,
+        })?;
+        let owner = self.owner(&pod, origin);
+        let request = Request {
+            requester: owner.name.unwrap_or_default(),
+            namespace: &self.namespace,
+        };
+        let shelves = self.offline.catalog.shelves(&self.namespace, owner.name);
+        let decision = inject::decide(
+            request,
+            &pod,
+            owner,
+            shelves.visible(),
+            self.offline.settings,
+        );
+        subject.tell(&decision, shelves.visible());
+        subject.tell_orphans(&self.offline.catalog.orphans(&self.namespace));
+        let operations = match &decision {
+            Decision::Inject(plan) => self.values(&patch::write(plan, pointer))?,
+            Decision::Skip(..) | Decision::Deny(_) => vec![],
+        };
+        outcome.subjects.push(subject);
+        self.apply(outcome, operations)
+    }
+
+    fn values(&self, patch: &[patch::Operation<'_>]) -> Result<Vec<Value>, OfflineError> {
+        let error = |source| OfflineError::Write {
+            object: self.title.clone(),
+            source,
+        };
+        patch
+            .iter()
+            .map(serde_json::to_value)
+            .collect::<Result<_, _>>()
+            .map_err(error)
+    }
+
+    fn apply(&self, outcome: &mut Outcome, operations: Vec<Value>) -> Result<(), OfflineError> {
+        let object = || self.title.clone();
+        let patch: json_patch::Patch = serde_json::from_value(Value::Array(operations.clone()))
+            .map_err(|source| OfflineError::Write {
+                object: object(),
+                source,
+            })?;
+        json_patch::patch(&mut outcome.document, &patch).map_err(|source| OfflineError::Patch {
+            object: object(),
+            source,
+        })?;
+        outcome.patch.extend(operations);
+        Ok(())
+    }
+}
+
+/// Operations on an object, as operations on the document in which it stands at `base`.
+fn below(base: &str, mut operations: Vec<Value>) -> Vec<Value> {
+    for path in operations
+        .iter_mut()
+        .filter_map(|operation| operation.get_mut("path"))
+    {
+        if let Value::String(path) = path {
+            path.insert_str(0, base);
+        }
+    }
+    operations
+}
+
+/// The names in a list that a person reads.
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    for name in names {
+        let comma = if text.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{comma}{name}");
+    }
+    text
+}

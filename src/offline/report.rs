@@ -1,0 +1,181 @@
+//! What was decided about a pod, in words: every secret in reach, and how it comes or why not.
+
+use std::sync::Arc;
+
+use super::listed;
+use crate::inject::place::{Placement, Way};
+use crate::inject::secret::{Broken, Secret};
+use crate::inject::select::Visible;
+use crate::inject::{Decision, Report};
+
+/// A pod, or a pod template, and what became of it.
+#[derive(Debug)]
+pub struct Subject {
+    /// Kind, namespace and name of the object, and the template's place where it has several.
+    pub title: String,
+    /// What became of it.
+    pub fate: Fate,
+    /// Whose it is, and by which rule that is known.
+    pub owner: Option<(Option<String>, String)>,
+    /// What the webhook would warn of.
+    pub warnings: Vec<String>,
+    /// Every secret in reach.
+    pub rows: Vec<Row>,
+}
+
+/// What became of a pod.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It gets this many secrets.
+    Injected {
+        /// How many.
+        secrets: usize,
+    },
+    /// It is left as it is.
+    Skipped {
+        /// The word for the reason.
+        reason: &'static str,
+    },
+    /// It is refused.
+    Denied {
+        /// The sentence.
+        message: String,
+    },
+}
+
+/// A secret and a container.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The secret name; the object's, where it has no valid one.
+    pub secret: String,
+    /// Its kind; empty where that is unknown.
+    pub kind: &'static str,
+    /// Its scope; empty where that is unknown.
+    pub scope: &'static str,
+    /// The container; empty for the pod as a whole.
+    pub container: String,
+    /// How it comes, or why it does not.
+    pub how: String,
+}
+
+impl Subject {
+    pub(super) fn new(title: &str, template: Option<&str>) -> Self {
+        let title = template.map_or_else(|| title.to_owned(), |place| format!("{title} {place}"));
+        Self {
+            title,
+            fate: Fate::Injected { secrets: 0 },
+            owner: None,
+            warnings: vec![],
+            rows: vec![],
+        }
+    }
+
+    pub(super) fn tell(&mut self, decision: &Decision<'_>, visible: Visible<'_>) {
+        match decision {
+            Decision::Deny(denial) => {
+                self.fate = Fate::Denied {
+                    message: denial.to_string(),
+                }
+            }
+            Decision::Inject(plan) => {
+                self.fate = Fate::Injected {
+                    secrets: plan.report.in_effect().count(),
+                };
+                self.tell_report(&plan.report, visible);
+            }
+            Decision::Skip(skip, report) => {
+                self.fate = Fate::Skipped {
+                    reason: skip.as_str(),
+                };
+                if report.owner.is_some() {
+                    self.tell_report(report, visible);
+                } else {
+                    self.tell_all(visible, &format!("not: {skip}"));
+                }
+            }
+        }
+    }
+
+    fn tell_report(&mut self, report: &Report<'_>, visible: Visible<'_>) {
+        self.owner = report
+            .owner
+            .map(|owner| (owner.name.map(str::to_owned), owner.rule.to_string()));
+        self.warnings = report.warnings.iter().map(ToString::to_string).collect();
+        self.rows.extend(report.placements.iter().map(
+            |Placement {
+                 secret,
+                 container,
+                 result,
+             }| {
+                let how = match result {
+                    Ok(way) => describe(way, secret),
+                    Err(obstacle) => format!("not: {obstacle}"),
+                };
+                Row::of(secret, container.unwrap_or_default(), how)
+            },
+        ));
+        let others = report
+            .passed_over
+            .iter()
+            .map(|(secret, reason)| Row::of(secret, "", format!("not: {reason}")));
+        self.rows.extend(others);
+        self.rows.extend(visible.broken().map(Row::broken));
+    }
+
+    fn tell_all(&mut self, visible: Visible<'_>, how: &str) {
+        let secrets = visible.project.secrets.iter().chain(&visible.user.secrets);
+        self.rows
+            .extend(secrets.map(|secret| Row::of(secret, "", how.to_owned())));
+    }
+
+    /// Secrets of the namespace that are nobody's for want of an owner.
+    pub(super) fn tell_orphans(&mut self, orphans: &[Arc<Broken>]) {
+        self.rows
+            .extend(orphans.iter().map(|broken| Row::broken(broken)));
+    }
+}
+
+impl Row {
+    fn of(secret: &Secret, container: &str, how: String) -> Self {
+        let (kind, scope) = (secret.kind.as_str(), secret.scope.as_str());
+        Self {
+            secret: secret.name.to_string(),
+            kind,
+            scope,
+            container: container.to_owned(),
+            how,
+        }
+    }
+
+    fn broken(broken: &Broken) -> Self {
+        let scope = if broken.project { "project" } else { "user" };
+        let how = format!("not: {}", broken.problem);
+        Self {
+            secret: broken.object.to_string(),
+            kind: "",
+            scope,
+            container: String::new(),
+            how,
+        }
+    }
+}
+
+fn describe(way: &Way<'_>, secret: &Secret) -> String {
+    let keys = || secret.keys.iter().map(|key| &*key.name);
+    match way {
+        Way::Files(path) => format!("files in {path}"),
+        Way::Variables if secret.keys.is_empty() => "no variables: it has no keys".to_owned(),
+        Way::Variables => format!("variables {}", listed(keys())),
+        Way::SomeVariables(names) => {
+            let refused = keys().filter(|key| !names.contains(key));
+            format!(
+                "variables {}; not {}",
+                listed(names.iter().copied()),
+                listed(refused)
+            )
+        }
+        Way::GitSsh => "GIT_SSH_COMMAND".to_owned(),
+        Way::Auth => "variable AUTH_SECRET".to_owned(),
+        Way::ImagePull => "imagePullSecrets".to_owned(),
+    }
+}

@@ -1,0 +1,140 @@
+//! The webhook: `POST /mutate` takes an AdmissionReview and answers it.
+//!
+//! The handler only translates: a body becomes a review, [`crate::inject`] decides, the decision becomes an answer.
+//! Reading, deciding and answering are synchronous and make no call; bodies are never logged.
+//!
+//! | answer | when |
+//! |---|---|
+//! | 200, `allowed: true` | a skip (no patch), an injection or a stamp (patch) |
+//! | 200, `allowed: false` | a refusal of policy, with the sentence for the author |
+//! | 400, 408, 413 | what came is no AdmissionReview, came too slowly, is too large |
+//! | 500 | a fault of ours: the `failurePolicy` decides |
+
+mod admit;
+mod answer;
+mod review;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use thiserror::Error;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{error, warn};
+
+use crate::catalog::Catalog;
+use crate::inject::settings::Settings;
+use crate::metrics::Metrics;
+use review::BadReview;
+
+/// The largest body, in bytes. The API server takes objects of 3 MiB, and a review of an update carries two of them.
+const BODY_LIMIT: usize = 16 * 1024 * 1024;
+/// How long a body may take to arrive. No webhook is waited for longer than 30 seconds.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the handler needs.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// What is known of secrets.
+    pub catalog: Catalog,
+    /// What the operator set.
+    pub settings: Arc<Settings>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether the catalogue has been read completely once. Before that, nobody can say that a pod gets nothing.
+    pub complete: Arc<AtomicBool>,
+}
+
+/// The webhook's routes.
+pub fn router(webhook: Webhook) -> Router {
+    Router::new()
+        .route("/mutate", post(mutate))
+        .fallback(async || {
+            (
+                StatusCode::NOT_FOUND,
+                "not found: admission reviews go to POST /mutate\n",
+            )
+        })
+        .layer(CatchPanicLayer::custom(|_| Fault::Panicked.into_response()))
+        .with_state(webhook)
+}
+
+/// Why a review was not answered.
+#[derive(Debug, Error)]
+enum Fault {
+    #[error(transparent)]
+    BadReview(#[from] BadReview),
+    #[error("the body is larger than {BODY_LIMIT} bytes")]
+    TooLarge,
+    #[error("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs())]
+    TooSlow,
+    #[error("the body did not arrive whole")]
+    Interrupted,
+    #[error("the list of secrets has not been read completely yet; try again in a moment")]
+    NotReady,
+    #[error("the answer could not be written")]
+    Answer(#[from] serde_json::Error),
+    #[error("a defect of keyporter; its log has the place")]
+    Panicked,
+}
+
+impl Fault {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadReview(_) | Self::Interrupted => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NotReady | Self::Answer(_) | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        (self.status(), format!("{self}\n")).into_response()
+    }
+}
+
+async fn mutate(State(webhook): State<Webhook>, body: Body) -> Response {
+    match answer(&webhook, body).await {
+        Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
+        Err(fault) => {
+            let status = fault.status();
+            webhook.metrics.refused_request(status.as_u16());
+            if status.is_server_error() {
+                error!(
+                    status = status.as_u16(),
+                    "a review was not answered: {fault}"
+                );
+            } else {
+                warn!(status = status.as_u16(), "a request was refused: {fault}");
+            }
+            fault.into_response()
+        }
+    }
+}
+
+async fn answer(webhook: &Webhook, body: Body) -> Result<Vec<u8>, Fault> {
+    let body = whole(body).await?;
+    if !webhook.complete.load(Ordering::Acquire) {
+        return Err(Fault::NotReady);
+    }
+    webhook.admit(&body, Instant::now())
+}
+
+async fn whole(body: Body) -> Result<Bytes, Fault> {
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect());
+    match collected.await {
+        Err(_) => Err(Fault::TooSlow),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::TooLarge),
+        Ok(Err(_)) => Err(Fault::Interrupted),
+    }
+}

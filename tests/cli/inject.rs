@@ -1,0 +1,264 @@
+//! `keyporter inject` on the examples and on files of every shape.
+
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::program::{file, run, run_with};
+
+const SECRETS: &str = "deploy/examples/secrets.yaml";
+
+fn inject(file: &str, more: &[&str]) -> Vec<String> {
+    let mut arguments = vec!["inject", "-f", file, "--secrets", SECRETS, "--as", "alice"];
+    arguments.extend(more);
+    arguments.into_iter().map(str::to_owned).collect()
+}
+
+fn injected(file: &str, more: &[&str]) -> String {
+    let arguments = inject(file, more);
+    run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).printed()
+}
+
+#[rstest]
+#[case::job("job")]
+#[case::pod("pod")]
+#[case::jobset("jobset")]
+fn examples_as_yaml(#[case] name: &str) {
+    insta::assert_snapshot!(
+        format!("{name}.yaml"),
+        injected(&format!("deploy/examples/{name}.yaml"), &[])
+    );
+}
+
+#[rstest]
+#[case::diff("diff")]
+#[case::explain("explain")]
+#[case::patch("patch")]
+fn the_job_in_every_format(#[case] format: &str) {
+    insta::assert_snapshot!(
+        format!("job.{format}"),
+        injected("deploy/examples/job.yaml", &["-o", format])
+    );
+}
+
+/// Three ways to the same object.
+#[test]
+fn yaml_json_and_patch_agree() {
+    let json: Value =
+        serde_json::from_str(&injected("deploy/examples/job.yaml", &["-o", "json"])).unwrap();
+    let yaml = injected("deploy/examples/job.yaml", &[]);
+    let documents = keyporter::documents::Documents::split(&yaml);
+    assert_eq!(documents.iter().next().unwrap().value("out").unwrap(), json);
+
+    let text = std::fs::read_to_string("deploy/examples/job.yaml").unwrap();
+    let documents = keyporter::documents::Documents::split(&text);
+    let mut job = documents.iter().next().unwrap().value("in").unwrap();
+    let patch: json_patch::Patch =
+        serde_json::from_str(&injected("deploy/examples/job.yaml", &["-o", "patch"])).unwrap();
+    json_patch::patch(&mut job, &patch).unwrap();
+    assert_eq!(job, json);
+}
+
+#[test]
+fn what_was_injected_is_injected_no_second_time() {
+    let once = injected("deploy/examples/job.yaml", &[]);
+    let arguments = inject("-", &[]);
+    let again = run_with(
+        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
+        &once,
+    );
+    assert!(
+        again.stderr.contains("already-injected"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(again.printed(), once);
+}
+
+#[test]
+fn documents_that_are_no_workloads_pass_byte_for_byte() {
+    let other = "# a comment\nkind: ConfigMap   # with its name\napiVersion: v1\nmetadata: {name: c}\ndata:\n  a: 'yes'\n";
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: vision}\nspec: {containers: [{name: c, image: i}]}\n";
+    let input = format!("{other}---\n{pod}---\n{other}");
+    let arguments = inject("-", &[]);
+    let printed = run_with(
+        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
+        &input,
+    )
+    .printed();
+    assert!(
+        printed.starts_with(other) && printed.ends_with(other),
+        "{printed}"
+    );
+    assert!(printed.contains("hugging-face-2bd806c9"));
+}
+
+#[test]
+fn items_of_a_list_are_injected_where_they_stand() {
+    let list = r#"{"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "vision"},
+         "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}}]}"#;
+    let arguments = inject("-", &["-o", "patch"]);
+    let printed = run_with(
+        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
+        list,
+    )
+    .printed();
+    let patch: Vec<Value> = serde_json::from_str(&printed).unwrap();
+    assert!(!patch.is_empty());
+    assert!(
+        patch
+            .iter()
+            .all(|operation| operation["path"].as_str().unwrap().starts_with("/items/1/")),
+        "{printed}"
+    );
+}
+
+#[rstest]
+#[case::cron_job(
+    "batch/v1",
+    "CronJob",
+    r#"{"jobTemplate": {"spec": {"template": TEMPLATE}}}"#
+)]
+#[case::daemon_set("apps/v1", "DaemonSet", r#"{"template": TEMPLATE}"#)]
+#[case::stateful_set("apps/v1", "StatefulSet", r#"{"template": TEMPLATE}"#)]
+#[case::replication_controller("v1", "ReplicationController", r#"{"template": TEMPLATE}"#)]
+#[case::ray_cluster(
+    "ray.io/v1",
+    "RayCluster",
+    r#"{"headGroupSpec": {"template": TEMPLATE}, "workerGroupSpecs": [{"template": TEMPLATE}]}"#
+)]
+fn every_workload_with_a_pod_template(
+    #[case] version: &str,
+    #[case] kind: &str,
+    #[case] spec: &str,
+) {
+    let spec = spec.replace("TEMPLATE", r#"{"spec": {"containers": [{"name": "c"}]}}"#);
+    let workload = format!(
+        r#"{{"apiVersion": "{version}", "kind": "{kind}", "metadata": {{"name": "w", "namespace": "vision"}}, "spec": {spec}}}"#
+    );
+    let arguments = inject("-", &["-o", "json"]);
+    let printed = run_with(
+        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
+        &workload,
+    )
+    .printed();
+    let templates = workload.matches(r#""template""#).count();
+    assert_eq!(
+        printed.matches("KONDUKTOR_DEFAULT_SECRETS\"").count(),
+        templates,
+        "{printed}"
+    );
+}
+
+#[test]
+fn without_a_user_only_the_projects_secrets_come() {
+    let run = run(&[
+        "inject",
+        "-f",
+        "deploy/examples/pod.yaml",
+        "--secrets",
+        SECRETS,
+    ]);
+    assert!(run.stderr.contains("--as USER"), "{}", run.stderr);
+    let printed = run.printed();
+    assert!(
+        printed.contains("name: tracking") && !printed.contains("2bd806c9"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn the_mode_of_a_volume_is_octal_as_kubectl_reads_it() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: vision}\nspec:\n  containers: [{name: c}]\n  \
+               volumes: [{name: v, secret: {secretName: s, defaultMode: 0400}}]\n";
+    let arguments = inject("-", &[]);
+    let printed = run_with(
+        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
+        pod,
+    )
+    .printed();
+    assert!(printed.contains("defaultMode: 256"), "{printed}");
+}
+
+#[test]
+fn secrets_from_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(SECRETS, folder.path().join("secrets.yaml")).unwrap();
+    file(folder.path(), "notes.txt", "not YAML: [");
+    let path = folder.path().to_str().unwrap();
+    let printed = run(&[
+        "inject",
+        "-f",
+        "deploy/examples/pod.yaml",
+        "--secrets",
+        path,
+        "--as",
+        "alice",
+    ])
+    .printed();
+    assert!(printed.contains("hugging-face-2bd806c9"));
+}
+
+#[test]
+fn a_broken_secret_is_named_and_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = "apiVersion: v1\nkind: Secret\nmetadata: {name: odd, namespace: vision, labels: {keyporter.dev/kind: magic, \
+                   keyporter.dev/scope: project}}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: good, namespace: vision, \
+                   labels: {keyporter.dev/kind: env, keyporter.dev/scope: project}}\nstringData: {A: b}\n";
+    let secrets = file(folder.path(), "secrets.yaml", secrets);
+    let pod = "deploy/examples/pod.yaml";
+    let with_warning = run(&["inject", "-f", pod, "--secrets", &secrets, "--as", "alice"]);
+    assert!(
+        with_warning.stderr.contains("unknown kind \"magic\""),
+        "{}",
+        with_warning.stderr
+    );
+    assert!(with_warning.printed().contains("name: good"));
+    let explained = run(&[
+        "inject",
+        "-f",
+        pod,
+        "--secrets",
+        &secrets,
+        "--as",
+        "alice",
+        "-o",
+        "explain",
+    ])
+    .printed();
+    assert!(
+        explained
+            .lines()
+            .any(|line| line.starts_with("odd") && line.contains("unknown kind")),
+        "{explained}"
+    );
+}
+
+#[test]
+fn no_value_is_ever_printed() {
+    for format in ["yaml", "json", "patch", "diff", "explain"] {
+        let run = run(&[
+            "inject",
+            "-f",
+            "deploy/examples/job.yaml",
+            "--secrets",
+            SECRETS,
+            "--as",
+            "alice",
+            "-o",
+            format,
+        ]);
+        let all = format!("{}{}", run.stdout, run.stderr);
+        assert_eq!(run.code, 0);
+        for value in [
+            "hf_example",
+            "example-auth-secret",
+            "mlflow.example.com",
+            "EXAMPLEKEYID",
+            "region = ",
+        ] {
+            assert!(!all.contains(value), "{format} has {value}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The program as a person starts it: what it prints, and how it ends.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+#[path = "../support/https.rs"]
+#[allow(dead_code, reason = "each test uses its part")]
+mod https;
+
+mod inject;
+mod inject_errors;
+mod program;
+mod serve;

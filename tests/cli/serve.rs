@@ -1,0 +1,225 @@
+//! `keyporter serve --secrets`: the whole webhook without a cluster.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    https::Client,
+    program::{command, file, run},
+};
+
+/// Longer than anything here takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Standalone {
+    child: Child,
+    port: u16,
+    admin_port: u16,
+    authority: Vec<u8>,
+}
+
+impl Standalone {
+    /// Starts in `folder`, so that the development certificates land there.
+    async fn start(folder: &Path, secrets: &str) -> Self {
+        let [port, admin_port] = free_ports();
+        let (listen, admin_listen) = (
+            format!("127.0.0.1:{port}"),
+            format!("127.0.0.1:{admin_port}"),
+        );
+        let log = fs::File::create(folder.join("log")).unwrap();
+        let arguments = [
+            "serve",
+            "--listen",
+            &listen,
+            "--admin-listen",
+            &admin_listen,
+            "--secrets",
+            secrets,
+        ];
+        let child = command(&arguments)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut standalone = Self {
+            child,
+            port,
+            admin_port,
+            authority: vec![],
+        };
+        standalone
+            .until(async |this| {
+                this.get("readyz")
+                    .await
+                    .is_some_and(|(status, _)| status == 200)
+            })
+            .await;
+        standalone.authority = fs::read(folder.join("certs/ca.crt")).unwrap();
+        standalone
+    }
+
+    async fn until(&mut self, condition: impl AsyncFn(&Self) -> bool) {
+        let start = Instant::now();
+        while !condition(self).await {
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended");
+            assert!(start.elapsed() < PATIENCE, "it did not happen");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn get(&self, path: &str) -> Option<(StatusCode, String)> {
+        let address = ([127, 0, 0, 1], self.admin_port).into();
+        let mut connection = crate::https::Connection::plain(address).await.ok()?;
+        let url = format!("http://localhost:{}/{path}", self.admin_port);
+        let (status, _, body) = connection.get(&url).await.ok()?;
+        Some((status, String::from_utf8(body.to_vec()).unwrap()))
+    }
+
+    /// The objects of env secrets that a pod of alice's gets.
+    async fn env_objects(&self) -> Vec<String> {
+        let review = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {
+            "uid": "1", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "namespace": "vision", "operation": "CREATE",
+            "userInfo": {"username": "alice"}, "object": {"metadata": {}, "spec": {"containers": [{"name": "c"}]}},
+        }});
+        let client = Client::new(&self.authority);
+        let url = format!("https://localhost:{}/mutate", self.port);
+        let (status, _, body) = client
+            .post(&url, "application/json", review.to_string())
+            .await
+            .unwrap();
+        assert_eq!(status, 200);
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        let Some(patch) = answer["response"]["patch"].as_str() else {
+            return vec![];
+        };
+        let patch: Value =
+            serde_json::from_slice(&data_encoding::BASE64.decode(patch.as_bytes()).unwrap())
+                .unwrap();
+        let of_env = |operation: &&Value| operation["path"] == "/spec/containers/0/envFrom";
+        let sources = patch
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(of_env)
+            .map(|operation| operation["value"].clone());
+        let name = |source: &Value| source["secretRef"]["name"].as_str().unwrap().to_owned();
+        sources
+            .map(|sources| sources.as_array().unwrap().iter().map(name).collect())
+            .unwrap_or_default()
+    }
+
+    /// Asks it to end, as a kubelet does.
+    fn terminate(mut self) -> std::process::ExitStatus {
+        let kill = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(kill.success());
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "it did not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Standalone {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn free_ports() -> [u16; 2] {
+    let listeners = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+fn secret(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\n  namespace: vision\n  labels: {{keyporter.dev/kind: env}}\n  \
+         annotations: {{keyporter.dev/owner: alice}}\nstringData: {{TOKEN: canary-value}}\n"
+    )
+}
+
+#[tokio::test]
+async fn it_serves_from_files_and_reads_them_again_when_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("secrets");
+    fs::create_dir(&secrets).unwrap();
+    file(&secrets, "one.yaml", &secret("one"));
+    let mut standalone = Standalone::start(folder.path(), secrets.to_str().unwrap()).await;
+    assert_eq!(standalone.env_objects().await, ["one"]);
+
+    file(&secrets, "two.yaml", &secret("two"));
+    standalone
+        .until(async |this| this.env_objects().await.len() == 2)
+        .await;
+
+    // A file with an error keeps what was known.
+    file(&secrets, "two.yaml", "kind: [");
+    standalone
+        .until(async |_| {
+            fs::read_to_string(folder.path().join("log"))
+                .unwrap()
+                .contains("two.yaml: document 1")
+        })
+        .await;
+    assert_eq!(standalone.env_objects().await.len(), 2);
+
+    fs::remove_file(secrets.join("two.yaml")).unwrap();
+    standalone
+        .until(async |this| this.env_objects().await == ["one"])
+        .await;
+
+    let counted = r#"keyporter_catalog_secrets{kind="env",scope="user"} 1"#;
+    standalone
+        .until(async |this| {
+            this.get("metrics")
+                .await
+                .is_some_and(|(_, page)| page.contains(counted))
+        })
+        .await;
+    assert_eq!(standalone.terminate().code(), Some(0));
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(
+        log.contains("\"decision\":\"inject\"") && log.contains("\"owner\":\"alice\""),
+        "{log}"
+    );
+    assert!(!log.contains("canary-value"), "{log}");
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_is_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().to_str().unwrap();
+    let examples = "deploy/examples/secrets.yaml";
+    run(&["serve", "--secrets", "absent", "--cert-dir", empty]).failed(1, "tls.crt");
+    run(&["serve", "--secrets", "absent", "--listen", "here"]).failed(2, "--listen");
+    run(&["serve", "--secrets", examples, "--kubeconfig", "x"]).failed(2, "--kubeconfig");
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    run(&[
+        "serve",
+        "--secrets",
+        examples,
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--listen",
+        &address,
+    ])
+    .failed(1, &address);
+}
