@@ -16,6 +16,7 @@
 )]
 
 mod controllers;
+mod examples;
 mod harness;
 mod identity;
 mod job_set;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
 fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
     [
         pods::trials(harness),
+        examples::trials(harness),
         workloads::trials(harness),
         job_set::trials(harness),
         operation::trials(harness),

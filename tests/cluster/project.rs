@@ -225,3 +225,14 @@ pub(crate) fn assert_untouched(pod: &Pod) {
     assert_eq!(pod.annotations().get("keyporter.dev/injected"), None);
     assert_eq!(pod.labels().get("keyporter.dev/injected"), None);
 }
+
+/// Waits until a condition holds.
+pub(crate) async fn wait_until(
+    what: &str,
+    condition: impl AsyncFn() -> Result<bool>,
+) -> Result<()> {
+    wait_for(what, Duration::from_secs(20), async || {
+        Ok(condition().await?.then_some(()))
+    })
+    .await
+}

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use data_encoding::BASE64;
+use keyporter::documents::Documents;
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -22,8 +24,6 @@ use super::{
 
 /// Who the API server takes the process for.
 const USER: &str = "system:serviceaccount:keyporter-system:keyporter";
-/// The namespace of the process's own objects.
-const NAMESPACE: &str = "keyporter-system";
 /// A `keyporter serve` on fixed ports of loopback, running or stopped.
 pub(crate) struct Keyporter {
     binary: PathBuf,
@@ -125,101 +125,57 @@ impl Keyporter {
         name: &str,
         requirement: Option<Value>,
     ) -> Result<()> {
-        let url = format!("https://127.0.0.1:{}/mutate", self.port);
-        let configuration = configuration(name, &url, &self.certificate, requirement);
+        let address = format!("127.0.0.1:{}", self.port);
+        let configuration = configuration(name, &address, &self.certificate, requirement)?;
         objects::create(admin, configuration).await?;
         Ok(())
     }
 }
 
-/// Creates what the process needs in the cluster before it starts: its namespace and its rights.
+/// Gives the process the rights that it has in an installation, and no more: those of `deploy/examples/rbac.yaml`.
 pub(crate) async fn prepare(plane: &ControlPlane) -> Result<()> {
     let admin = plane.admin();
-    objects::create_namespace(&admin, NAMESPACE, json!({}), false).await?;
-    let subjects = json!([{"kind": "User", "name": USER, "apiGroup": "rbac.authorization.k8s.io"}]);
-    let read = json!(["get", "list", "watch"]);
-    let role = json!({
+    let role = example("rbac.yaml", |text| text)?;
+    let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRole",
+        "kind": "ClusterRoleBinding",
         "metadata": {"name": "keyporter"},
-        "rules": [
-            {"apiGroups": [""], "resources": ["secrets", "namespaces", "replicationcontrollers"], "verbs": read},
-            {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets", "replicasets"], "verbs": read},
-            {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": read},
-            {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": read},
-            {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
-        ],
+        "roleRef": {"kind": "ClusterRole", "name": role["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io"},
+        "subjects": [{"kind": "User", "name": USER, "apiGroup": "rbac.authorization.k8s.io"}],
     });
-    let own = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": {"name": "keyporter", "namespace": NAMESPACE},
-        "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "update", "patch"]}],
-    });
-    for object in [
-        role,
-        own,
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": "keyporter"},
-            "roleRef": {"kind": "ClusterRole", "name": "keyporter", "apiGroup": "rbac.authorization.k8s.io"},
-            "subjects": subjects,
-        }),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": "keyporter", "namespace": NAMESPACE},
-            "roleRef": {"kind": "Role", "name": "keyporter", "apiGroup": "rbac.authorization.k8s.io"},
-            "subjects": subjects,
-        }),
-    ] {
-        objects::create(&admin, object).await?;
-    }
+    objects::create(&admin, role).await?;
+    objects::create(&admin, binding).await?;
     Ok(())
 }
 
-/// The configuration that an installation has, with a loopback address in place of a Service.
-fn configuration(name: &str, url: &str, certificate: &str, requirement: Option<Value>) -> Value {
-    let mut expressions = vec![json!({
-        "key": "kubernetes.io/metadata.name",
-        "operator": "NotIn",
-        "values": ["kube-system", "kube-public", "kube-node-lease"],
-    })];
-    expressions.extend(requirement);
-    let rule = |group: &str, version: &str, operations: &[&str], resources: &[&str]| {
-        json!({
-            "apiGroups": [group],
-            "apiVersions": [version],
-            "operations": operations,
-            "resources": resources,
-            "scope": "Namespaced",
-        })
-    };
-    let workloads = ["CREATE", "UPDATE"];
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": name},
-        "webhooks": [{
-            "name": format!("{name}.webhook.keyporter.dev"),
-            "clientConfig": {"url": url, "caBundle": objects::ca_bundle(certificate)},
-            "namespaceSelector": {
-                "matchLabels": {"keyporter.dev/inject": "enabled"},
-                "matchExpressions": expressions,
-            },
-            "rules": [
-                rule("", "v1", &["CREATE"], &["pods"]),
-                rule("apps", "v1", &workloads, &["deployments", "statefulsets", "daemonsets", "replicasets"]),
-                rule("", "v1", &workloads, &["replicationcontrollers"]),
-                rule("batch", "v1", &workloads, &["jobs", "cronjobs"]),
-                rule("jobset.x-k8s.io", "*", &workloads, &["jobsets"]),
-            ],
-            "failurePolicy": "Fail",
-            "reinvocationPolicy": "IfNeeded",
-            "sideEffects": "None",
-            "timeoutSeconds": 5,
-            "admissionReviewVersions": ["v1"],
-        }],
-    })
+/// The configuration of `deploy/examples/webhook.yaml`, filled in as its comment says, under another name.
+fn configuration(
+    name: &str,
+    address: &str,
+    certificate: &str,
+    requirement: Option<Value>,
+) -> Result<Value> {
+    let mut configuration = example("webhook.yaml", |text| {
+        let text = text.replace("ADDRESS:8443", address);
+        text.replace("CA_BUNDLE", &BASE64.encode(certificate.as_bytes()))
+    })?;
+    configuration["metadata"]["name"] = name.into();
+    let webhook = &mut configuration["webhooks"][0];
+    webhook["name"] = format!("{name}.keyporter.dev").into();
+    let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut();
+    expressions
+        .ok_or("the example has no namespace selector")?
+        .extend(requirement);
+    Ok(configuration)
+}
+
+/// The first document of a file in `deploy/examples`, its text changed before it is read.
+fn example(file: &str, change: impl FnOnce(String) -> String) -> Result<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy/examples")
+        .join(file);
+    let text = change(fs::read_to_string(path)?);
+    let documents = Documents::split(&text);
+    let document = documents.iter().next().ok_or("the example is empty")?;
+    Ok(document.value(file)?)
 }
