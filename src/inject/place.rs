@@ -1,8 +1,10 @@
 //! Where the chosen secrets go in each container: what is there already, what is added, what is in the way.
 
+use std::collections::{HashMap, HashSet};
+
 use super::annotations::Wishes;
 use super::git_ssh;
-use super::mount::{Relation, Room, relation, room_at};
+use super::mount::{Places, Relation, Room, relation};
 use super::name;
 use super::pod::{Container, EnvFrom, Spec, Variable, Volume};
 use super::secret::Secret;
@@ -164,13 +166,20 @@ pub fn place<'a>(
         return changes;
     }
     let mut warnings = std::mem::take(&mut selection.warnings);
+    let mut volumes = HashMap::new();
+    for volume in spec.volumes.iter().flatten() {
+        volumes.entry(volume.name.as_str()).or_insert(volume);
+    }
+    let mut added = HashSet::new();
     for (group, index, container) in containers(spec) {
         if !wishes.choose(&container.name) || settings.sidecars.contains(container.name.as_str()) {
             continue;
         }
         let mut place = Place {
             container,
-            volumes: spec.volumes.as_deref().unwrap_or_default(),
+            places: Places::of(container),
+            volumes: &volumes,
+            added: &mut added,
             new: ContainerChanges {
                 group,
                 index,
@@ -230,7 +239,11 @@ pub fn containers<'a>(
 /// One container at work.
 struct Place<'a, 'p> {
     container: &'a Container<'a>,
-    volumes: &'a [Volume<'a>],
+    places: Places<'a>,
+    /// The pod's own volumes, by name.
+    volumes: &'p HashMap<&'a str, &'a Volume<'a>>,
+    /// Names of the volumes that are added.
+    added: &'p mut HashSet<String>,
     new: ContainerChanges<'a>,
     /// Variables of the container that are as this pass would set them.
     ours: Vec<&'a str>,
@@ -298,16 +311,13 @@ impl<'a> Place<'a, '_> {
 
     /// The folder for private copies: looks whether there is room, and takes it if told so.
     fn work_mount(&mut self, take: bool) -> Result<(), Obstacle<'a>> {
-        let there = self
-            .volumes
-            .iter()
-            .find(|volume| volume.name == *git_ssh::WORK_VOLUME);
+        let there = self.volumes.get(git_ssh::WORK_VOLUME);
         if there.is_some_and(|volume| volume.empty_dir.is_none()) {
             return Err(Obstacle::VolumeName);
         }
         self.own_room(git_ssh::WORK_FOLDER)?;
-        match room_at(git_ssh::WORK_FOLDER, self.container, self.volumes) {
-            Room::Mounted(volume) if volume == git_ssh::WORK_VOLUME => return Ok(()),
+        match self.places.room_at(git_ssh::WORK_FOLDER, self.volumes) {
+            Room::Mounted(mount) if mount.name == *git_ssh::WORK_VOLUME => return Ok(()),
             Room::Mounted(_) => return Err(Obstacle::Mount(git_ssh::WORK_FOLDER)),
             Room::Blocked(obstacle) => return Err(obstacle),
             Room::Free => {}
@@ -359,13 +369,9 @@ impl<'a> Place<'a, '_> {
 
     fn environments(&mut self, rising: &[Environment<'a>]) {
         self.whole_environments(rising);
-        let ours = |object: &str| {
-            rising
-                .iter()
-                .any(|environment| *environment.secret.object == *object)
-        };
+        let ours: HashSet<&str> = rising.iter().map(|one| &*one.secret.object).collect();
         let own_env_from = (self.container.env_from.iter().flatten())
-            .any(|source| !whole_secret(source).is_some_and(ours));
+            .any(|source| !whole_secret(source).is_some_and(|object| ours.contains(object)));
         let results: Vec<_> = rising
             .iter()
             .map(|environment| match &environment.variables {
@@ -404,22 +410,26 @@ impl<'a> Place<'a, '_> {
     /// Ours is the run at the head of the list; the container's own entries come after it and win.
     fn whole_environments(&mut self, rising: &[Environment<'a>]) {
         let own = self.container.env_from.as_deref().unwrap_or_default();
-        let whole = || {
-            rising
-                .iter()
-                .filter(|one| one.variables.is_none())
-                .map(|one| &*one.secret.object)
+        let whole: Vec<&'a str> = rising
+            .iter()
+            .filter(|one| one.variables.is_none())
+            .map(|one| &*one.secret.object)
+            .collect();
+        let ours: HashSet<_> = whole.iter().copied().collect();
+        let is_ours = |source: &&EnvFrom<'a>| {
+            whole_secret(source).is_some_and(|object| ours.contains(object))
         };
-        let object_of = |index: usize| own.get(index).and_then(whole_secret);
-        let head = (0..own.len())
-            .take_while(|index| {
-                object_of(*index).is_some_and(|object| whole().any(|ours| ours == object))
-            })
-            .count();
+        let head = own.iter().take_while(is_ours).count();
+        let mut there = HashMap::new();
+        for (index, source) in own.iter().enumerate() {
+            if let Some(object) = whole_secret(source) {
+                there.entry(object).or_insert(index);
+            }
+        }
         let mut next = 0;
-        for object in whole() {
-            match (0..own.len()).find(|index| object_of(*index) == Some(object)) {
-                Some(index) if index < head => next = index + 1 + self.new.env_from.len(),
+        for object in whole {
+            match there.get(object) {
+                Some(index) if *index < head => next = index + 1 + self.new.env_from.len(),
                 Some(_) => {}
                 None => {
                     self.new.env_from.push((next, object));
@@ -459,32 +469,18 @@ impl<'a> Place<'a, '_> {
                 .and_then(|source| source.secret_name.as_ref());
             source.is_some_and(|object| *object == *secret.object)
         };
-        match room_at(path, self.container, self.volumes) {
-            Room::Mounted(name)
-                if self
-                    .volumes
-                    .iter()
-                    .any(|own| own.name == *name && is_it(own)) =>
+        match self.places.room_at(path, self.volumes) {
+            Room::Mounted(mount)
+                if (self.volumes.get(mount.name.as_str())).is_some_and(|own| is_it(own)) =>
             {
                 return Ok(());
             }
-            Room::Mounted(_) => {
-                let mounts = self
-                    .container
-                    .volume_mounts
-                    .iter()
-                    .flatten()
-                    .map(|mount| mount.mount_path.as_str());
-                let same = |own: &&str| relation(own, path) == Relation::Same;
-                return Err(Obstacle::Mount(
-                    mounts.into_iter().find(same).unwrap_or_default(),
-                ));
-            }
+            Room::Mounted(mount) => return Err(Obstacle::Mount(mount.mount_path.as_str())),
             Room::Blocked(obstacle) => return Err(obstacle),
             Room::Free => {}
         }
         let name = volume_name(&secret.object);
-        match self.volumes.iter().find(|own| own.name == *name) {
+        match self.volumes.get(name.as_str()) {
             Some(own) if !is_it(own) => return Err(Obstacle::VolumeName),
             Some(_) => {}
             None => self.add_volume(volume(name.clone())),
@@ -498,12 +494,7 @@ impl<'a> Place<'a, '_> {
     }
 
     fn add_volume(&mut self, volume: NewVolume<'a>) {
-        if !self
-            .changes
-            .volumes
-            .iter()
-            .any(|there| there.name() == volume.name())
-        {
+        if self.added.insert(volume.name().to_owned()) {
             self.changes.volumes.push(volume);
         }
     }
