@@ -169,7 +169,7 @@ fn read_object<'a, New, Old>(body: &'a [u8], request: Request<'a, New, Old>) -> 
     request.reviewed(subject)
 }
 
-fn checked<'a, New, Old>(review: Review<'a, New, Old>) -> Result<Request<'a, New, Old>, BadReview> {
+fn checked<New, Old>(review: Review<'_, New, Old>) -> Result<Request<'_, New, Old>, BadReview> {
     let text = |text: &Option<Text<'_>>| text.as_ref().map_or("", Text::as_str).to_owned();
     if text(&review.kind) != "AdmissionReview" {
         return Err(BadReview::NotAReview(shortened(text(&review.kind))));

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Longer than anything here takes on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Standalone {
     child: Child,

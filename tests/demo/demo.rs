@@ -3,8 +3,11 @@
 //! Applies the manifests of `deploy/examples` with kubectl, as the user alice. No pod runs: there is
 //! no kubelet, and admission is all that there is to see.
 
-// A program for a person to read: printing is its purpose.
-#![allow(clippy::print_stdout)]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a program for a person to read, on objects that it knows"
+)]
 
 mod report;
 #[allow(

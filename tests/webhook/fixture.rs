@@ -81,7 +81,7 @@ impl Running {
     /// Posts a body and gives the status and the text of the answer.
     pub(crate) async fn post(&self, body: impl Into<Vec<u8>>) -> (StatusCode, String) {
         let post = self.client.post(&self.url, "application/json", body.into());
-        let (status, _, body) = tokio::time::timeout(Duration::from_secs(60), post)
+        let (status, _, body) = tokio::time::timeout(Duration::from_mins(1), post)
             .await
             .unwrap()
             .unwrap();

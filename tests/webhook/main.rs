@@ -8,7 +8,6 @@
 )]
 
 #[path = "../support/https.rs"]
-#[allow(dead_code, reason = "each test uses its part")]
 mod https;
 
 mod admission;
