@@ -13,4 +13,5 @@ mod https;
 mod inject;
 mod inject_errors;
 mod program;
+mod readme;
 mod serve;
