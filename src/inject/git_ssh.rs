@@ -39,7 +39,7 @@ pub const VARIANT: &str = "ssh";
 /// With known hosts in the secret: those and no others.
 const COMMAND_STRICT: &str = concat!(
     "keyporter_ssh() { ",
-    "key=`mktemp /run/konduktor/git-ssh-work/key.XXXXXX` || return 1; ",
+    "key=`mktemp -p /run/konduktor/git-ssh-work` || return 1; ",
     "trap 'rm -f \"$key\"' EXIT; ",
     "{ cat /run/konduktor/git-ssh-secret/gitkey; echo; } > \"$key\" && ",
     "ssh -i \"$key\" -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes ",
@@ -50,7 +50,7 @@ const COMMAND_STRICT: &str = concat!(
 /// Without: a host's key is remembered at first sight, and a changed one is refused.
 const COMMAND_ACCEPT_NEW: &str = concat!(
     "keyporter_ssh() { ",
-    "key=`mktemp /run/konduktor/git-ssh-work/key.XXXXXX` || return 1; ",
+    "key=`mktemp -p /run/konduktor/git-ssh-work` || return 1; ",
     "trap 'rm -f \"$key\"' EXIT; ",
     "{ cat /run/konduktor/git-ssh-secret/gitkey; echo; } > \"$key\" && ",
     "ssh -i \"$key\" -o IdentitiesOnly=yes -o StrictHostKeyChecking=accept-new ",

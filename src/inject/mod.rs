@@ -10,6 +10,7 @@
 //! the same input gives the same bytes.
 
 pub mod annotations;
+pub mod changes;
 pub mod git_ssh;
 pub mod layout;
 pub mod mount;
@@ -34,8 +35,8 @@ use std::fmt;
 use thiserror::Error;
 
 use annotations::{self as names, Wishes};
+use changes::{Changes, Placement};
 use owner::Owner;
-use place::{Changes, Placement};
 use pod::{Metadata, Pod};
 use secret::Secret;
 use select::{Reason, Selection, Visible};

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::Plan;
 use super::annotations as names;
+use super::changes::{ContainerChanges, Group, NewMount, NewValue, NewVariable, NewVolume};
 use super::git_ssh;
-use super::place::{ContainerChanges, Group, NewMount, NewValue, NewVariable, NewVolume};
 use super::pod::{Container, Map};
 use super::secret::Secret;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::listed;
-use crate::inject::place::{Placement, Way};
+use crate::inject::changes::{Placement, Way};
 use crate::inject::secret::{Broken, Secret};
 use crate::inject::select::Visible;
 use crate::inject::{Decision, Report};
