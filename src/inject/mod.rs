@@ -308,9 +308,10 @@ fn warn_of_pod<'a>(
         (stamp_of(pod), owner.name, owner.rule)
         && stamp != requester
     {
-        selection
-            .warnings
-            .push(Warning::StampIgnored { stamp, requester });
+        selection.warnings.push(Warning::StampIgnored {
+            stamp,
+            owner: requester,
+        });
     }
     let there = |name: &&str| {
         !place::containers(&pod.spec).any(|(_, _, container)| container.name == **name)

@@ -16,6 +16,7 @@ use super::annotations as names;
 use super::patch::{Operation, Parents};
 use super::settings::Settings;
 use super::template::{self, Template};
+use super::warning::Warning;
 use super::{Denial, Skip};
 
 /// A request that creates or updates a workload.
@@ -49,6 +50,8 @@ pub struct Stamp<'a> {
     pub owner: &'a str,
     /// The patch.
     pub patch: Vec<Operation<'a>>,
+    /// What the requester is to know.
+    pub warnings: Vec<Warning<'a>>,
 }
 
 /// Decides about the creation or update of an object with pod templates.
@@ -94,7 +97,17 @@ pub fn stamp<'a>(request: WorkloadRequest<'a>, settings: &Settings) -> Stamping<
     }
     // The object's own stands first; the pods get that of a template.
     match owners.iter().rev().find_map(|owner| *owner) {
-        Some(owner) if !patch.is_empty() => Stamping::Stamp(Stamp { owner, patch }),
+        Some(owner) if !patch.is_empty() => {
+            let stamps = places
+                .iter()
+                .map(|(_, value, before)| (owner_annotation(value), *before));
+            let warnings = change.warnings(owner, stamps);
+            Stamping::Stamp(Stamp {
+                owner,
+                patch,
+                warnings,
+            })
+        }
         Some(_) => Stamping::Skip(Skip::AlreadyStamped),
         None if change.changed => Stamping::Skip(Skip::ControllersObject),
         None => Stamping::Skip(Skip::TemplateUnchanged),
@@ -146,6 +159,28 @@ impl<'a> Change<'a> {
             return Some(self.requester);
         }
         before.or(now.map(|_| self.requester))
+    }
+
+    /// Each once, however many places there are, and nothing to a controller: nobody reads it there.
+    fn warnings(
+        &self,
+        owner: &'a str,
+        stamps: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)> + Clone,
+    ) -> Vec<Warning<'a>> {
+        if self.trusted {
+            return vec![];
+        }
+        let others = |stamp: &&str| *stamp != owner;
+        let claimed = stamps
+            .clone()
+            .filter_map(|(now, before)| now.filter(|now| before != Some(now)))
+            .find(others)
+            .map(|stamp| Warning::StampIgnored { stamp, owner });
+        let previous = stamps
+            .filter_map(|(_, before)| before)
+            .find(others)
+            .map(|before| Warning::OwnerChanged { before, owner });
+        claimed.into_iter().chain(previous).collect()
     }
 }
 

@@ -75,12 +75,19 @@ pub enum Warning<'a> {
     },
     /// The annotation that chooses containers names some that are not there.
     UnknownContainers(Vec<&'a str>),
-    /// A person wrote another owner into a pod of theirs.
+    /// A person wrote another owner into a pod or workload of theirs.
     StampIgnored {
         /// What the annotation said.
         stamp: &'a str,
-        /// Who owns the pod.
-        requester: &'a str,
+        /// Who owns it.
+        owner: &'a str,
+    },
+    /// A person changed the pod template of another's workload.
+    OwnerChanged {
+        /// Whose the pods were.
+        before: &'a str,
+        /// Whose they are from now on.
+        owner: &'a str,
     },
     /// The record of what the pod got did not fit into its annotations.
     RecordShortened(usize),
@@ -184,9 +191,13 @@ impl fmt::Display for Warning<'_> {
                     "the annotation keyporter.dev/containers names {names}, which the pod does not have"
                 )
             }
-            Self::StampIgnored { stamp, requester } => write!(
+            Self::StampIgnored { stamp, owner } => write!(
                 f,
-                "the annotation keyporter.dev/owner {stamp:?} is not believed; the owner is {requester:?}"
+                "the annotation keyporter.dev/owner {stamp:?} is not believed; the owner is {owner:?}"
+            ),
+            Self::OwnerChanged { before, owner } => write!(
+                f,
+                "you changed the pod template: new pods get the secrets of {owner:?}, no longer those of {before:?}"
             ),
             Self::RecordShortened(omitted) => write!(
                 f,

@@ -181,6 +181,7 @@ impl Work<'_> {
             return Ok(());
         };
         let mut operations = Vec::new();
+        let mut warnings = Vec::new();
         if let Some(requester) = self.offline.requester {
             let request = WorkloadRequest {
                 requester,
@@ -190,7 +191,10 @@ impl Work<'_> {
             };
             match stamp(request, self.offline.settings) {
                 Stamping::Skip(_) => {}
-                Stamping::Stamp(stamp) => operations = below(base, self.values(&stamp.patch)?),
+                Stamping::Stamp(stamp) => {
+                    operations = below(base, self.values(&stamp.patch)?);
+                    warnings = stamp.warnings.iter().map(ToString::to_string).collect();
+                }
                 Stamping::Deny(denial) => {
                     let fate = Fate::Denied {
                         message: denial.to_string(),
@@ -210,7 +214,9 @@ impl Work<'_> {
         self.apply(outcome, operations)?;
         for pointer in &pointers {
             let place = (pointers.len() > 1).then_some(pointer.as_str());
-            let subject = Subject::new(&self.title, place);
+            let mut subject = Subject::new(&self.title, place);
+            // Those of the workload as a whole stand with its first template.
+            subject.warnings.append(&mut warnings);
             self.decide(
                 outcome,
                 &format!("{base}{pointer}"),

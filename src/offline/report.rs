@@ -100,7 +100,8 @@ impl Subject {
         self.owner = report
             .owner
             .map(|owner| (owner.name.map(str::to_owned), owner.rule.to_string()));
-        self.warnings = report.warnings.iter().map(ToString::to_string).collect();
+        self.warnings
+            .extend(report.warnings.iter().map(ToString::to_string));
         self.rows.extend(report.placements.iter().map(
             |Placement {
                  secret,

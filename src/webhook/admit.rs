@@ -129,6 +129,7 @@ fn answer_stamping(stamping: Stamping<'_>) -> Answer<'_> {
         Stamping::Skip(skip) => skipped(skip),
         Stamping::Stamp(stamp) => Answer {
             patch: stamp.patch,
+            warnings: warnings(&stamp.warnings),
             audit: Audit {
                 decision: "stamp",
                 reason: "stamped",

@@ -488,3 +488,46 @@ fn real_updates_of_a_stamped_deployment(#[case] name: &str, #[case] owner: &str)
     let old = create("alice", &request["oldObject"]).unwrap();
     belongs_to(&update("bob", &old, &request["object"]).unwrap(), owner);
 }
+
+/// What the requester of a change is told.
+fn warnings(requester: &str, new: &Value, old: Option<&Value>) -> Vec<String> {
+    let request = WorkloadRequest {
+        requester,
+        namespace: NAMESPACE,
+        new,
+        old,
+    };
+    match stamp(request, &Settings::default()) {
+        Stamping::Stamp(stamp) => stamp.warnings.iter().map(ToString::to_string).collect(),
+        Stamping::Skip(_) | Stamping::Deny(_) => vec![],
+    }
+}
+
+#[test]
+fn whoever_changes_anothers_template_is_told() {
+    let alices = create("alice", &workload("JobSet")).unwrap();
+    let mut changed = alices.clone();
+    let pointer = "/spec/replicatedJobs/0/template/spec/template/metadata/labels";
+    changed.pointer_mut(pointer).unwrap()["app"] = json!("other");
+    let told = warnings("bob", &changed, Some(&alices));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("\"bob\", no longer those of \"alice\""),
+        "{told:?}"
+    );
+    assert_eq!(warnings("alice", &changed, Some(&alices)), [""; 0]);
+    assert_eq!(
+        warnings(DEPLOYMENT_CONTROLLER, &changed, Some(&alices)),
+        [""; 0]
+    );
+}
+
+#[test]
+fn whoever_writes_anothers_name_is_told() {
+    let mut job = workload("Job");
+    job["metadata"]["annotations"] = json!({"keyporter.dev/owner": "alice"});
+    let told = warnings("bob", &job, None);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("\"alice\" is not believed"), "{told:?}");
+    assert_eq!(warnings("alice", &workload("Job"), None), [""; 0]);
+}
