@@ -200,6 +200,9 @@ fn read(file: &Path) -> Result<(String, String), Box<dyn Error>> {
         return Ok(("standard input".to_owned(), text));
     }
     let name = file.display().to_string();
+    if file.is_dir() {
+        return Err(format!("{name} is a folder; name the files in it, each with -f").into());
+    }
     let text = fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
     Ok((name, text))
 }

@@ -14,7 +14,7 @@ use std::{
 use clap::Args;
 use kube::{
     Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
@@ -117,10 +117,10 @@ impl Serve {
         let server = Server::bind(self.listen)
             .await?
             .with_metrics(metrics.clone());
-        let certificate = self.certificate(&metrics, &readiness)?;
-        let tls = tls::server_config(certificate, self.client_ca_file.as_deref())?;
         let catalog = Catalog::default();
         let filling = self.fill(&catalog, &metrics, &readiness).await?;
+        let certificate = self.certificate(&metrics, &readiness)?;
+        let tls = tls::server_config(certificate, self.client_ca_file.as_deref())?;
         tokio::spawn(count(catalog.clone(), metrics.clone()));
         let webhook = Webhook {
             catalog,
@@ -213,15 +213,23 @@ impl Serve {
         })
     }
 
-    async fn client(&self) -> Result<Client, Box<dyn Error>> {
+    async fn client(&self) -> Result<Client, NoCluster> {
         let config = match &self.kubeconfig {
-            None => Config::infer().await?,
+            None => Config::infer()
+                .await
+                .map_err(|source| NoCluster::NoneFound(source.into()))?,
             Some(file) => {
-                let kubeconfig = Kubeconfig::read_from(file)?;
-                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
+                let unusable = |source: KubeconfigError| NoCluster::Kubeconfig {
+                    file: file.clone(),
+                    source: source.into(),
+                };
+                let kubeconfig = Kubeconfig::read_from(file).map_err(unusable)?;
+                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                    .await
+                    .map_err(unusable)?
             }
         };
-        Ok(Client::try_from(config)?)
+        Client::try_from(config).map_err(|source| NoCluster::Unusable(source.into()))
     }
 
     /// The folder's certificate, or one made for development.
@@ -242,6 +250,22 @@ impl Serve {
         ));
         Ok(resolver)
     }
+}
+
+/// Why there is no cluster to serve.
+#[derive(Debug, thiserror::Error)]
+enum NoCluster {
+    #[error(
+        "no cluster is configured; name one with --kubeconfig FILE, or serve from files with --secrets PATH"
+    )]
+    NoneFound(#[source] Box<dyn Error + Send + Sync>),
+    #[error("cannot use the kubeconfig {}", file.display())]
+    Kubeconfig {
+        file: PathBuf,
+        source: Box<dyn Error + Send + Sync>,
+    },
+    #[error("cannot make a client for the cluster")]
+    Unusable(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// What keeps the catalogue full.

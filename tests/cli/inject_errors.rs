@@ -34,6 +34,8 @@ fn missing_and_empty_files() {
     let folder = tempfile::tempdir().unwrap();
     let empty = file(folder.path(), "empty.yaml", "# nothing\n");
     let path = folder.path().to_str().unwrap();
+    run(&["inject", "-f", "deploy/examples", "--secrets", SECRETS])
+        .failed(1, "deploy/examples is a folder");
     run(&["inject", "-f", "absent.yaml", "--secrets", SECRETS])
         .failed(1, "cannot read absent.yaml");
     run(&["inject", "-f", &empty, "--secrets", SECRETS]).failed(1, "empty.yaml: no document in it");

@@ -206,20 +206,27 @@ fn what_is_wrong_is_said_before_anything_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().to_str().unwrap();
     let examples = "deploy/examples/secrets.yaml";
-    run(&["serve", "--secrets", "absent", "--cert-dir", empty]).failed(1, "tls.crt");
-    run(&["serve", "--secrets", "absent", "--listen", "here"]).failed(2, "--listen");
-    run(&["serve", "--secrets", examples, "--kubeconfig", "x"]).failed(2, "--kubeconfig");
+    let any = "127.0.0.1:0";
+    let serve = |arguments: &[&str]| {
+        let mut all = vec!["serve", "--listen", any, "--admin-listen", any];
+        all.extend(arguments);
+        run(&all)
+    };
+    serve(&["--secrets", examples, "--cert-dir", empty]).failed(1, "tls.crt");
+    serve(&["--secrets", "absent"]).failed(1, "absent does not exist");
+    serve(&["--kubeconfig", "absent"]).failed(1, "cannot use the kubeconfig absent");
+    serve(&["--secrets", examples, "--kubeconfig", "x"]).failed(2, "--kubeconfig");
+    run(&["serve", "--secrets", examples, "--listen", "here"]).failed(2, "--listen");
 
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind(any).unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    run(&[
-        "serve",
+    let listen = [
         "--secrets",
         examples,
         "--admin-listen",
-        "127.0.0.1:0",
+        any,
         "--listen",
         &address,
-    ])
-    .failed(1, &address);
+    ];
+    run(&[&["serve"], &listen[..]].concat()).failed(1, &address);
 }
