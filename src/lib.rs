@@ -13,8 +13,8 @@
 //!
 //! # Who may depend on whom
 //!
-//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`; `catalog -> inject`. Everything
-//! may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test reads its imports.
+//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`; `webhook -> access`; `catalog -> inject`.
+//! Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test reads its imports.
 //!
 //! # Invariants
 //!
@@ -63,6 +63,7 @@
 //! # }
 //! ```
 
+pub mod access;
 pub mod admin;
 pub mod catalog;
 pub mod certificates;

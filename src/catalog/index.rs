@@ -78,6 +78,12 @@ impl Catalog {
         self.read(|namespaces| namespaces.orphans(namespace))
     }
 
+    /// Whose the Secret of this name is; nothing for a project's, for an unknown one and for one without an owner.
+    #[must_use]
+    pub fn owner_of(&self, namespace: &str, object: &str) -> Option<Arc<str>> {
+        self.read(|namespaces| namespaces.owner_of(namespace, object))
+    }
+
     /// How many secrets there are.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -36,6 +36,8 @@ pub(super) struct Namespaces(HashMap<Box<str>, Namespace>);
 pub(super) struct Namespace {
     project: Arc<Shelf>,
     users: HashMap<Box<str>, Arc<Shelf>>,
+    /// Whose each secret of a user is, by object name.
+    owners: HashMap<Box<str>, Arc<str>>,
     /// Broken secrets that say neither whose they are nor that they are the project's, by object name.
     orphans: Vec<Arc<Broken>>,
 }
@@ -51,6 +53,10 @@ impl Namespaces {
             project: Arc::clone(project.unwrap_or(&EMPTY)),
             user: Arc::clone(user.unwrap_or(&EMPTY)),
         }
+    }
+
+    pub(super) fn owner_of(&self, namespace: &str, object: &str) -> Option<Arc<str>> {
+        self.0.get(namespace)?.owners.get(object).cloned()
     }
 
     pub(super) fn orphans(&self, namespace: &str) -> Vec<Arc<Broken>> {
@@ -104,6 +110,7 @@ impl Namespace {
     pub(super) fn of<'a>(items: impl Iterator<Item = &'a Item>) -> Self {
         let mut namespace = Self::default();
         for item in items {
+            namespace.own(item);
             match (item, namespace.shelf(item)) {
                 (Item::Usable(secret), Some(target)) => target.secrets.push(Arc::clone(secret)),
                 (Item::Broken(broken), Some(target)) => target.broken.push(Arc::clone(broken)),
@@ -128,6 +135,7 @@ impl Namespace {
     }
 
     fn put(&mut self, item: &Item) {
+        self.own(item);
         match (item, self.shelf(item)) {
             (Item::Usable(secret), Some(target)) => insert(&mut target.secrets, secret, by_age),
             (Item::Broken(broken), Some(target)) => insert(&mut target.broken, broken, by_object),
@@ -136,7 +144,14 @@ impl Namespace {
         }
     }
 
+    fn own(&mut self, item: &Item) {
+        if let Place::User(owner) = item.place() {
+            self.owners.insert(item.object().into(), owner.into());
+        }
+    }
+
     fn take(&mut self, item: &Item) {
+        self.owners.remove(item.object());
         match (item, self.shelf(item)) {
             (Item::Usable(secret), Some(target)) => remove(&mut target.secrets, secret),
             (Item::Broken(broken), Some(target)) => remove(&mut target.broken, broken),

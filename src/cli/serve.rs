@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 
 use super::settings::SettingsArguments;
 use crate::{
+    access::Access,
     admin::{self, Condition, Readiness},
     catalog::{
         self, Catalog, Source,
@@ -126,6 +127,7 @@ impl Serve {
             catalog,
             settings: Arc::new(self.settings.settings()),
             metrics: metrics.clone(),
+            access: filling.access.clone(),
             complete: Arc::clone(&filling.complete),
         };
 
@@ -170,13 +172,15 @@ impl Serve {
     ) -> Result<Filling, Box<dyn Error>> {
         let condition = readiness.condition("catalog");
         let complete = Arc::new(AtomicBool::new(false));
+        let mut access = Access::default();
         let files = if self.secrets.is_empty() {
             condition.not_ready("the first list of Secrets is not complete");
             let observer = CatalogObserver {
                 metrics: metrics.clone(),
             };
-            let (mut synced, watching) =
-                catalog::watch::watch(self.client().await?, catalog.clone(), observer);
+            let client = self.client().await?;
+            access = Access::new(client.clone());
+            let (mut synced, watching) = catalog::watch::watch(client, catalog.clone(), observer);
             tokio::spawn(watching);
             let complete = Arc::clone(&complete);
             tokio::spawn(async move {
@@ -209,6 +213,7 @@ impl Serve {
         };
         Ok(Filling {
             complete,
+            access,
             _files: files,
         })
     }
@@ -272,6 +277,8 @@ enum NoCluster {
 struct Filling {
     /// Whether it was complete once.
     complete: Arc<AtomicBool>,
+    /// Who is asked about rights.
+    access: Access,
     /// Ends when it is dropped.
     _files: Option<FileWatch>,
 }

@@ -12,6 +12,7 @@
 pub mod annotations;
 pub mod changes;
 pub mod git_ssh;
+pub mod guard;
 pub mod layout;
 pub mod mount;
 pub mod name;
@@ -155,6 +156,34 @@ pub enum Denial {
         /// The value.
         value: String,
     },
+    /// References to Secrets of another user.
+    #[error(
+        "refers to secrets of another user: {}; use secrets of your own or of the project, or ask for the right to impersonate that user",
+        listed(.references)
+    )]
+    ForeignSecrets {
+        /// The references.
+        references: Vec<guard::Foreign>,
+    },
+    /// References to Secrets of another user, and nobody knows at the moment whether they are allowed.
+    #[error(
+        "refers to secrets of another user: {}; whether you may act for that user cannot be asked now ({why}), try again",
+        listed(.references)
+    )]
+    ImpersonationUnknown {
+        /// The references.
+        references: Vec<guard::Foreign>,
+        /// Why it cannot be asked.
+        why: String,
+    },
+}
+
+fn listed(references: &[guard::Foreign]) -> String {
+    references
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 impl Denial {
@@ -163,6 +192,8 @@ impl Denial {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::InvalidOptOut { .. } => "invalid-opt-out",
+            Self::ForeignSecrets { .. } => "foreign-secrets",
+            Self::ImpersonationUnknown { .. } => "impersonation-unknown",
         }
     }
 }

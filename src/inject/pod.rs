@@ -56,6 +56,9 @@ pub struct Spec<'a> {
     /// `initContainers`.
     #[serde(borrow, default)]
     pub init_containers: Option<Vec<Container<'a>>>,
+    /// `ephemeralContainers`.
+    #[serde(borrow, default)]
+    pub ephemeral_containers: Option<Vec<Container<'a>>>,
     /// `volumes`.
     #[serde(borrow, default)]
     pub volumes: Option<Vec<Volume<'a>>>,
@@ -208,47 +211,114 @@ pub struct Volume<'a> {
     downward_api: Option<IgnoredAny>,
     #[serde(default)]
     image: Option<IgnoredAny>,
-    #[serde(default)]
-    projected: Option<IgnoredAny>,
-    #[serde(default)]
-    csi: Option<Storage>,
-    #[serde(default)]
-    iscsi: Option<Storage>,
-    #[serde(default)]
-    nfs: Option<Storage>,
-    #[serde(default)]
-    persistent_volume_claim: Option<Storage>,
+    /// `projected`.
+    #[serde(borrow, default)]
+    pub projected: Option<Projected<'a>>,
+    #[serde(borrow, default)]
+    azure_file: Option<Storage<'a>>,
+    #[serde(borrow, default)]
+    cephfs: Option<Storage<'a>>,
+    #[serde(borrow, default)]
+    cinder: Option<Storage<'a>>,
+    #[serde(borrow, default)]
+    csi: Option<Storage<'a>>,
+    #[serde(borrow, default, rename = "flexVolume")]
+    flex: Option<Storage<'a>>,
+    #[serde(borrow, default)]
+    iscsi: Option<Storage<'a>>,
+    #[serde(borrow, default)]
+    nfs: Option<Storage<'a>>,
+    #[serde(borrow, default)]
+    persistent_volume_claim: Option<Storage<'a>>,
+    #[serde(borrow, default)]
+    rbd: Option<Storage<'a>>,
+    #[serde(borrow, default, rename = "scaleIO")]
+    scale_io: Option<Storage<'a>>,
+    #[serde(borrow, default)]
+    storageos: Option<Storage<'a>>,
 }
 
-/// A volume source that may be read-only.
+/// A volume source outside of the API server. What matters of it is the same for all.
 #[derive(Debug, Deserialize)]
-struct Storage {
-    #[serde(default, rename = "readOnly")]
+#[serde(rename_all = "camelCase")]
+struct Storage<'a> {
+    #[serde(default)]
     read_only: Option<bool>,
+    #[serde(borrow, default)]
+    secret_ref: Option<ObjectReference<'a>>,
+    #[serde(borrow, default)]
+    node_publish_secret_ref: Option<ObjectReference<'a>>,
+    #[serde(borrow, default)]
+    secret_name: Option<Text<'a>>,
 }
 
-impl Volume<'_> {
+/// `projected` of a volume.
+#[derive(Debug, Deserialize)]
+pub struct Projected<'a> {
+    #[serde(borrow, default)]
+    sources: Option<Vec<ProjectedSource<'a>>>,
+}
+
+/// An entry of `sources` of a projected volume.
+#[derive(Debug, Deserialize)]
+struct ProjectedSource<'a> {
+    #[serde(borrow, default)]
+    secret: Option<ObjectReference<'a>>,
+}
+
+impl<'a> Volume<'a> {
     /// Whether the kubelet mounts this volume read-only whatever the mount says.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
-        let types = [
-            &self.config_map,
-            &self.downward_api,
-            &self.image,
-            &self.projected,
-        ];
-        let storage = [
+        let types = [&self.config_map, &self.downward_api, &self.image];
+        self.secret.is_some()
+            || self.projected.is_some()
+            || types.into_iter().any(Option::is_some)
+            || self
+                .storages()
+                .any(|storage| storage.read_only == Some(true))
+    }
+
+    /// The names of all Secrets that it refers to, whatever its type.
+    pub fn secrets(&self) -> impl Iterator<Item = &Text<'a>> {
+        let own = self
+            .secret
+            .iter()
+            .filter_map(|secret| secret.secret_name.as_ref());
+        let sources = self
+            .projected
+            .iter()
+            .filter_map(|projected| projected.sources.as_ref());
+        let projected = sources
+            .flatten()
+            .filter_map(|source| source.secret.as_ref());
+        let storage = self.storages().flat_map(|storage| {
+            let references = [&storage.secret_ref, &storage.node_publish_secret_ref];
+            let names = references
+                .into_iter()
+                .flatten()
+                .map(|reference| &reference.name);
+            names.chain(&storage.secret_name)
+        });
+        own.chain(projected.map(|reference| &reference.name))
+            .chain(storage)
+    }
+
+    fn storages(&self) -> impl Iterator<Item = &Storage<'a>> {
+        let all = [
+            &self.azure_file,
+            &self.cephfs,
+            &self.cinder,
             &self.csi,
+            &self.flex,
             &self.iscsi,
             &self.nfs,
             &self.persistent_volume_claim,
+            &self.rbd,
+            &self.scale_io,
+            &self.storageos,
         ];
-        self.secret.is_some()
-            || types.into_iter().any(Option::is_some)
-            || storage
-                .into_iter()
-                .flatten()
-                .any(|storage| storage.read_only == Some(true))
+        all.into_iter().flatten()
     }
 }
 

@@ -114,6 +114,18 @@ pub fn stamp<'a>(request: WorkloadRequest<'a>, settings: &Settings) -> Stamping<
     }
 }
 
+/// The pod templates that a request makes or changes.
+#[must_use]
+pub fn changed<'a>(new: &'a Value, old: Option<&'a Value>) -> Vec<Template<'a>> {
+    let old = old.map(template::find).unwrap_or_default();
+    let mut templates = template::find(new);
+    templates.retain(|template| {
+        let before = at(&old, &template.pointer);
+        before.is_none_or(|before| without_ours(before.value) != without_ours(template.value))
+    });
+    templates
+}
+
 /// A pod with this label would be denied where its author does not see it, so the workload is. Not where it stands there
 /// already: whoever scales or deletes the workload is not to blame.
 fn wrong_opt_out(template: &Template<'_>, old: &[Template<'_>]) -> Option<Denial> {

@@ -17,7 +17,7 @@ use crate::inject::owner::{Owner, Rule};
 use crate::inject::pod::Pod;
 use crate::inject::settings::Settings;
 use crate::inject::stamp::{Stamping, WorkloadRequest, stamp};
-use crate::inject::{self, Decision, Request, patch, template};
+use crate::inject::{self, Decision, Request, guard, patch, template};
 
 pub use report::{Fate, Row, Subject};
 
@@ -284,6 +284,11 @@ impl Work<'_> {
             self.offline.settings,
         );
         subject.tell(&decision, shelves.visible());
+        let owner_of = |object: &str| {
+            let owner = self.offline.catalog.owner_of(&self.namespace, object)?;
+            Some(owner.as_ref().to_owned())
+        };
+        subject.tell_foreign(guard::foreign(&pod.spec, owner.name, owner_of));
         subject.tell_orphans(&self.offline.catalog.orphans(&self.namespace));
         let operations = match &decision {
             Decision::Inject(plan) => self.values(&patch::write(plan, pointer))?,

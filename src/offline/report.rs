@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::listed;
 use crate::inject::changes::{Placement, Way};
+use crate::inject::guard::Foreign;
 use crate::inject::secret::{Broken, Secret};
 use crate::inject::select::Visible;
-use crate::inject::{Decision, Report};
+use crate::inject::{Decision, Denial, Report};
 
 /// A pod, or a pod template, and what became of it.
 #[derive(Debug)]
@@ -127,6 +128,16 @@ impl Subject {
         let secrets = visible.project.secrets.iter().chain(&visible.user.secrets);
         self.rows
             .extend(secrets.map(|secret| Row::of(secret, "", how.to_owned())));
+    }
+
+    /// Whether the owner may act for others only a cluster knows, so this is no denial here.
+    pub(super) fn tell_foreign(&mut self, references: Vec<Foreign>) {
+        if !references.is_empty() {
+            let denial = Denial::ForeignSecrets { references };
+            self.warnings.push(format!(
+                "unless the owner may impersonate, this is denied: {denial}"
+            ));
+        }
     }
 
     /// Secrets of the namespace that are nobody's for want of an owner.

@@ -31,10 +31,10 @@ impl Resource {
 
 impl Webhook {
     /// Answers the review in a body.
-    pub(super) fn admit(&self, body: &[u8], started: Instant) -> Result<Vec<u8>, Fault> {
+    pub(super) async fn admit(&self, body: &[u8], started: Instant) -> Result<Vec<u8>, Fault> {
         let review::Reviewed { head, subject } = review::read(body)?;
         match &subject {
-            Subject::Pod(pod) => self.admit_pod(&head, pod, started),
+            Subject::Pod(pod) => self.admit_pod(body, &head, pod, started).await,
             Subject::Object { new, old } => {
                 let request = WorkloadRequest {
                     requester: head.requester.as_str(),
@@ -42,7 +42,10 @@ impl Webhook {
                     new,
                     old: old.as_ref(),
                 };
-                let answer = answer_stamping(stamp(request, &self.settings));
+                let answer = match self.guard_workload(body, &head, new, old.as_ref()).await {
+                    Some(denial) => denied(&denial),
+                    None => answer_stamping(stamp(request, &self.settings)),
+                };
                 self.finish(&head, Resource::Workload, answer, started)
             }
             Subject::Other => {
@@ -54,8 +57,9 @@ impl Webhook {
         }
     }
 
-    fn admit_pod(
+    async fn admit_pod(
         &self,
+        body: &[u8],
         head: &Head<'_>,
         pod: &Pod<'_>,
         started: Instant,
@@ -65,6 +69,9 @@ impl Webhook {
             namespace: head.namespace.as_str(),
         };
         let owner = inject::owner_of(request, pod, &self.settings);
+        if let Some(denial) = self.guard_pod(body, head, pod, owner).await {
+            return self.finish(head, Resource::Pod, denied(&denial), started);
+        }
         let shelves = self.catalog.shelves(request.namespace, owner.name);
         let decision = inject::decide(request, pod, owner, shelves.visible(), &self.settings);
         let answer = match &decision {

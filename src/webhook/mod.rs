@@ -12,6 +12,7 @@
 
 mod admit;
 mod answer;
+mod guard;
 mod review;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use thiserror::Error;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, warn};
 
+use crate::access::Access;
 use crate::catalog::Catalog;
 use crate::inject::settings::Settings;
 use crate::metrics::Metrics;
@@ -48,6 +50,8 @@ pub struct Webhook {
     pub settings: Arc<Settings>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Who is asked whether somebody may act for another.
+    pub access: Access,
     /// Whether the catalogue has been read completely once. Before that, nobody can say that a pod gets nothing.
     pub complete: Arc<AtomicBool>,
 }
@@ -126,7 +130,7 @@ async fn answer(webhook: &Webhook, body: Body) -> Result<Vec<u8>, Fault> {
     if !webhook.complete.load(Ordering::Acquire) {
         return Err(Fault::NotReady);
     }
-    webhook.admit(&body, Instant::now())
+    webhook.admit(&body, Instant::now()).await
 }
 
 async fn whole(body: Body) -> Result<Bytes, Fault> {

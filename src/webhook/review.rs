@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 use thiserror::Error;
 
+use crate::access::User;
 use crate::inject::pod::{Pod, Text};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
@@ -143,6 +144,21 @@ pub(super) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
         return Ok(request.reviewed(Subject::Unreadable));
     }
     Ok(read_object(body, request))
+}
+
+/// Who sent a review, with groups and all: read only where somebody is to be asked about them.
+pub(super) fn user(body: &[u8]) -> User {
+    #[derive(Deserialize)]
+    struct Review {
+        request: Request,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Request {
+        user_info: User,
+    }
+    serde_json::from_slice::<Review>(body)
+        .map_or_else(|_| User::default(), |review| review.request.user_info)
 }
 
 /// Reads the object of a review that is not about a pod. A Secret is never read: its values are none of our business.

@@ -236,6 +236,21 @@ fn a_broken_secret_is_named_and_stops_nothing() {
 }
 
 #[test]
+fn a_reference_to_anothers_secret_is_a_warning() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: vision}\nspec:\n  containers: [{name: c}]\n  \
+               imagePullSecrets: [{name: registry-2bd806c9}]\n";
+    let run = |user| {
+        run_with(
+            &["inject", "-f", "-", "--secrets", SECRETS, "--as", user],
+            pod,
+        )
+    };
+    let warning = "refers to secrets of another user: \"registry-2bd806c9\" (imagePullSecrets)";
+    assert!(run("bob").stderr.contains(warning), "{}", run("bob").stderr);
+    assert!(!run("alice").stderr.contains(warning));
+}
+
+#[test]
 fn no_value_is_ever_printed() {
     for format in ["yaml", "json", "patch", "diff", "explain"] {
         let run = run(&[

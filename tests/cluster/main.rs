@@ -17,6 +17,7 @@
 
 mod controllers;
 mod examples;
+mod foreign_secrets;
 mod harness;
 mod identity;
 mod job_set;
@@ -78,6 +79,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
     [
         pods::trials(harness),
         examples::trials(harness),
+        foreign_secrets::trials(harness),
         workloads::trials(harness),
         job_set::trials(harness),
         operation::trials(harness),

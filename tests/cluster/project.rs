@@ -89,7 +89,7 @@ impl Project {
         ]
     }
 
-    async fn wait_until_injected(&self, owner: &str) -> Result<()> {
+    pub(crate) async fn wait_until_injected(&self, owner: &str) -> Result<()> {
         let mut seen = Vec::new();
         let outcome = wait_for("the webhook", Duration::from_secs(20), async || {
             let pod = objects::dry_run(self.client(owner), self.pod("probe")).await?;

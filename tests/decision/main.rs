@@ -18,6 +18,7 @@ mod files;
 mod generate;
 mod git_ssh;
 mod golden;
+mod guard;
 mod image_pull;
 mod owners;
 mod pods;

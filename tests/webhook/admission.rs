@@ -114,6 +114,29 @@ async fn a_denial_carries_the_sentence_and_the_real_uid() {
     assert_eq!(response["status"]["code"], 403);
 }
 
+/// Without a cluster nobody can be asked whether bob may act for alice.
+#[tokio::test]
+async fn a_reference_to_anothers_secret_is_denied_where_nobody_can_be_asked() {
+    let webhook = Running::start().await;
+    let mut pod = pod();
+    pod["spec"]["imagePullSecrets"] = json!([{"name": "registry-2bd806c9"}]);
+    let response = webhook.review(&review("bob", "Pod", &pod)).await;
+    assert_eq!(response["allowed"], false);
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("\"registry-2bd806c9\" (imagePullSecrets)"),
+        "{message}"
+    );
+    assert!(
+        message.contains("no cluster to ask") && !message.contains("alice"),
+        "{message}"
+    );
+    assert_eq!(
+        webhook.review(&review("alice", "Pod", &pod)).await["allowed"],
+        true
+    );
+}
+
 #[tokio::test]
 async fn warnings_reach_the_person() {
     let webhook = Running::start().await;

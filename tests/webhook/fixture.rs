@@ -8,6 +8,7 @@ use std::{
 
 use axum::http::StatusCode;
 use keyporter::{
+    access::Access,
     catalog::{Catalog, Source, files},
     certificates::{self, DEFAULT_VALIDITY},
     inject::settings::Settings,
@@ -58,6 +59,7 @@ impl Running {
             catalog,
             settings: Arc::new(Settings::default()),
             metrics: metrics.clone(),
+            access: Access::default(),
             complete: Arc::new(AtomicBool::new(complete)),
         };
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
