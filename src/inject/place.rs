@@ -443,8 +443,12 @@ impl<'a> Place<'a, '_> {
         let container = self.container.name.as_str();
         for own in self.container.env.iter().flatten() {
             let variable = own.name.as_str();
+            // First what rules out nearly all: every secret is held against every variable.
+            if !secret.has_key(variable) || variable::check(variable).is_err() {
+                continue;
+            }
             let ours = self.ours.contains(&variable) || is_key(own, &secret.object, variable);
-            if secret.has_key(variable) && variable::check(variable).is_ok() && !ours {
+            if !ours {
                 self.warnings.push(Warning::OwnVariable {
                     secret,
                     container,
