@@ -12,10 +12,6 @@ use std::{
 };
 
 use clap::Args;
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
 use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
 use tokio::{
@@ -24,7 +20,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::settings::SettingsArguments;
+use super::{cluster, settings::SettingsArguments};
 use crate::{
     admin::{self, Condition, Readiness},
     catalog::{
@@ -175,8 +171,8 @@ impl Serve {
             let observer = CatalogObserver {
                 metrics: metrics.clone(),
             };
-            let (mut synced, watching) =
-                catalog::watch::watch(self.client().await?, catalog.clone(), observer);
+            let client = cluster::client(self.kubeconfig.as_deref()).await?;
+            let (mut synced, watching) = catalog::watch::watch(client, catalog.clone(), observer);
             tokio::spawn(watching);
             let complete = Arc::clone(&complete);
             tokio::spawn(async move {
@@ -211,17 +207,6 @@ impl Serve {
             complete,
             _files: files,
         })
-    }
-
-    async fn client(&self) -> Result<Client, Box<dyn Error>> {
-        let config = match &self.kubeconfig {
-            None => Config::infer().await?,
-            Some(file) => {
-                let kubeconfig = Kubeconfig::read_from(file)?;
-                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
-            }
-        };
-        Ok(Client::try_from(config)?)
     }
 
     /// The folder's certificate, or one made for development.

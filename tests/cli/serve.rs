@@ -210,6 +210,21 @@ fn what_is_wrong_is_said_before_anything_is_served() {
     run(&["serve", "--secrets", "absent", "--listen", "here"]).failed(2, "--listen");
     run(&["serve", "--secrets", examples, "--kubeconfig", "x"]).failed(2, "--kubeconfig");
 
+    let any = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let certificates = folder.path().join("certs");
+    let certificates = certificates.to_str().unwrap();
+    run(&["certs", "generate", "--directory", certificates]).printed();
+    let with_kubeconfig = |kubeconfig: &str| {
+        let more = ["--cert-dir", certificates, "--kubeconfig", kubeconfig];
+        run(&[&["serve"][..], &any, &more].concat())
+    };
+    with_kubeconfig("absent").failed(1, "cannot read the kubeconfig absent");
+    let text = "users:\n- user:\n    token: \"hunter2\n";
+    let damaged = with_kubeconfig(&file(folder.path(), "kubeconfig", text));
+    damaged.failed(1, "kubeconfig is not valid; `kubectl config view`");
+    assert!(!damaged.stderr.contains("hunter2"), "{}", damaged.stderr);
+    assert_eq!(damaged.stderr.lines().count(), 1, "{}", damaged.stderr);
+
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     run(&[
