@@ -64,6 +64,17 @@ fn a_template_that_is_none_names_its_place() {
 }
 
 #[test]
+fn a_pod_that_is_none_is_named_and_not_quoted() {
+    let pod = "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: c, env: hunter2}]}\n";
+    let run = run_with(&["inject", "-f", "-", "--secrets", SECRETS], pod);
+    run.failed(
+        1,
+        "Pod default/(no name) is not what Kubernetes takes for a pod: expected a sequence",
+    );
+    assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+}
+
+#[test]
 fn another_namespace_than_asked_for() {
     let run = run(&["inject", "-f", POD, "--secrets", SECRETS, "-n", "speech"]);
     run.failed(
