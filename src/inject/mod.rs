@@ -311,7 +311,7 @@ fn warn_of_pod<'a>(
             .warnings
             .push(Warning::StampIgnored { stamp, requester });
     }
-    let there = |name: &&str| {
+    let absent = |name: &&str| {
         !place::containers(&pod.spec).any(|(_, _, container)| container.name == **name)
     };
     let unknown: Vec<_> = wishes
@@ -319,7 +319,7 @@ fn warn_of_pod<'a>(
         .iter()
         .flatten()
         .copied()
-        .filter(there)
+        .filter(absent)
         .collect();
     if !unknown.is_empty() {
         selection.warnings.push(Warning::UnknownContainers(unknown));
