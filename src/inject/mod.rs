@@ -154,6 +154,17 @@ pub enum Denial {
         /// The value.
         value: String,
     },
+    /// More secrets in more containers than a pod can hold.
+    #[error(
+        "{entries} variables and folders in each of the pod's {containers} containers are more than a pod can hold; \
+         name fewer containers in the annotation keyporter.dev/containers, or keep fewer secrets"
+    )]
+    TooLarge {
+        /// How many containers take part.
+        containers: usize,
+        /// How many entries each would get.
+        entries: usize,
+    },
 }
 
 impl Denial {
@@ -162,6 +173,7 @@ impl Denial {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::InvalidOptOut { .. } => "invalid-opt-out",
+            Self::TooLarge { .. } => "too-large",
         }
     }
 }
@@ -242,6 +254,9 @@ pub fn decide<'a>(
     };
     let mut selection = select::select(visible, &wishes);
     warn_of_pod(&mut selection, &owner, pod, &wishes);
+    if let Err(denial) = place::check_size(&pod.spec, &selection, &wishes, settings) {
+        return Decision::Deny(denial);
+    }
     let changes = place::place(&pod.spec, &mut selection, &wishes, settings);
     let chosen = !selection.is_empty();
     let mut plan = Plan {
