@@ -60,6 +60,7 @@ fn an_opt_out_that_is_none_is_refused(#[case] value: &str) {
 }
 
 #[rstest]
+#[case("keyporter-system")]
 #[case("kube-system")]
 #[case("kube-public")]
 #[case("kube-node-lease")]
