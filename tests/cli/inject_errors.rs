@@ -37,6 +37,13 @@ fn missing_and_empty_files() {
     run(&["inject", "-f", "absent.yaml", "--secrets", SECRETS])
         .failed(1, "cannot read absent.yaml");
     run(&["inject", "-f", &empty, "--secrets", SECRETS]).failed(1, "empty.yaml: no document in it");
+    run(&["inject", "-f", path, "--secrets", SECRETS]).failed(1, "it is a folder; name its files");
+    let nothing = run(&["inject", "-f", SECRETS, "--secrets", SECRETS]);
+    assert!(
+        nothing.stderr.contains("no pod template"),
+        "{}",
+        nothing.stderr
+    );
     run(&["inject", "-f", POD, "--secrets", "absent"]).failed(1, "absent");
     std::fs::remove_file(&empty).unwrap();
     run(&["inject", "-f", POD, "--secrets", path]).failed(1, path);
