@@ -23,7 +23,7 @@ const PLACES: usize = 100_000;
 
 /// Konduktor's variable with the folder of secrets.
 pub const ROOT_VARIABLE: &str = "KONDUKTOR_DEFAULT_SECRETS";
-/// Konduktor's variable with the folder in which archives were unpacked: the same, as nothing needs unpacking.
+/// Konduktor's variable with the folder in which archives were unpacked: the same, as a layout needs no unpacking.
 pub const EXPANDED_VARIABLE: &str = "KONDUKTOR_DEFAULT_SECRETS_EXPANDED";
 /// The variable of kind `auth`.
 pub const AUTH_VARIABLE: &str = "AUTH_SECRET";
