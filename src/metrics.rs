@@ -111,12 +111,12 @@ impl Metrics {
             catalog_watch_restarts: register(
                 &mut registry,
                 "catalog_watch_restarts",
-                "Watches that ended and were begun anew",
+                "Lists and watches of Secrets that failed and were tried again",
             ),
             catalog_last_sync: register(
                 &mut registry,
                 "catalog_last_sync_timestamp_seconds",
-                "When the catalog last heard from the API server, in Unix time",
+                "When a complete list of Secrets last came in, in Unix time",
             ),
             certificate_expiry: register(
                 &mut registry,
@@ -191,12 +191,12 @@ impl Metrics {
             .set(integer(count));
     }
 
-    /// Counts a watch that ended and is begun anew.
+    /// Counts a list or watch that failed and is tried again.
     pub fn catalog_watch_restart(&self) {
         self.0.catalog_watch_restarts.inc();
     }
 
-    /// Sets when the catalog last heard from the API server.
+    /// Sets when a complete list of Secrets last came in.
     pub fn catalog_last_sync(&self, at: OffsetDateTime) {
         self.0.catalog_last_sync.set(at);
     }

@@ -68,7 +68,7 @@ impl Told {
                 namespace = &*broken.namespace,
                 object = &*broken.object,
                 problem = broken.problem.as_str(),
-                "this secret cannot be injected; `keyporter explain` tells what to change"
+                "this secret cannot be injected; `keyporter inject -o explain` tells what to change"
             );
         }
     }

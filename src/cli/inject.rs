@@ -132,7 +132,9 @@ impl Inject {
                 .flat_map(|file| &file.outcomes)
                 .flat_map(|outcome| &outcome.subjects)
         };
-        if self.user.is_none() && subjects().next().is_some() {
+        if subjects().next().is_none() {
+            eprintln!("note: there is no pod and no pod template in what was given");
+        } else if self.user.is_none() {
             eprintln!("note: without --as USER only secrets of the project come");
         }
         match subjects()
@@ -201,7 +203,9 @@ fn read(file: &Path) -> Result<(String, String), Box<dyn Error>> {
     }
     let name = file.display().to_string();
     if file.is_dir() {
-        return Err(format!("{name} is a folder; name the files in it, each with -f").into());
+        return Err(
+            format!("cannot read {name}: it is a folder; name its files, each with -f").into(),
+        );
     }
     let text = fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
     Ok((name, text))

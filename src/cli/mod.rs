@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use crate::telemetry::{self, LogFilter, LogFormat};
 
 mod certs;
+mod cluster;
 mod inject;
 mod serve;
 mod settings;

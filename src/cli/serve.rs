@@ -12,10 +12,6 @@ use std::{
 };
 
 use clap::Args;
-use kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
-};
 use rustls::pki_types::ServerName;
 use time::OffsetDateTime;
 use tokio::{
@@ -24,7 +20,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::settings::SettingsArguments;
+use super::{cluster, settings::SettingsArguments};
 use crate::{
     access::Access,
     admin::{self, Condition, Readiness},
@@ -178,7 +174,7 @@ impl Serve {
             let observer = CatalogObserver {
                 metrics: metrics.clone(),
             };
-            let client = self.client().await?;
+            let client = cluster::client(self.kubeconfig.as_deref()).await?;
             access = Access::new(client.clone());
             let (mut synced, watching) = catalog::watch::watch(client, catalog.clone(), observer);
             tokio::spawn(watching);
@@ -218,25 +214,6 @@ impl Serve {
         })
     }
 
-    async fn client(&self) -> Result<Client, NoCluster> {
-        let config = match &self.kubeconfig {
-            None => Config::infer()
-                .await
-                .map_err(|source| NoCluster::NoneFound(source.into()))?,
-            Some(file) => {
-                let unusable = |source: KubeconfigError| NoCluster::Kubeconfig {
-                    file: file.clone(),
-                    source: source.into(),
-                };
-                let kubeconfig = Kubeconfig::read_from(file).map_err(unusable)?;
-                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-                    .await
-                    .map_err(unusable)?
-            }
-        };
-        Client::try_from(config).map_err(|source| NoCluster::Unusable(source.into()))
-    }
-
     /// The folder's certificate, or one made for development.
     fn certificate(
         &self,
@@ -255,22 +232,6 @@ impl Serve {
         ));
         Ok(resolver)
     }
-}
-
-/// Why there is no cluster to serve.
-#[derive(Debug, thiserror::Error)]
-enum NoCluster {
-    #[error(
-        "no cluster is configured; name one with --kubeconfig FILE, or serve from files with --secrets PATH"
-    )]
-    NoneFound(#[source] Box<dyn Error + Send + Sync>),
-    #[error("cannot use the kubeconfig {}", file.display())]
-    Kubeconfig {
-        file: PathBuf,
-        source: Box<dyn Error + Send + Sync>,
-    },
-    #[error("cannot make a client for the cluster")]
-    Unusable(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// What keeps the catalogue full.

@@ -22,12 +22,8 @@ pub(super) struct SettingsArguments {
     #[arg(long = "trusted-controller", value_name = "USERNAME")]
     trusted_controllers: Vec<String>,
 
-    /// A namespace that is left alone, beside those of Kubernetes; may be repeated
-    #[arg(
-        long = "exclude-namespace",
-        value_name = "NAMESPACE",
-        default_value = "keyporter-system"
-    )]
+    /// A namespace that is left alone, beside those of Kubernetes and keyporter-system; may be repeated
+    #[arg(long = "exclude-namespace", value_name = "NAMESPACE")]
     excluded_namespaces: Vec<String>,
 }
 

@@ -176,6 +176,17 @@ pub enum Denial {
         /// Why it cannot be asked.
         why: String,
     },
+    /// More secrets in more containers than a pod can hold.
+    #[error(
+        "{entries} variables and folders in each of the pod's {containers} containers are more than a pod can hold; \
+         name fewer containers in the annotation keyporter.dev/containers, or keep fewer secrets"
+    )]
+    TooLarge {
+        /// How many containers take part.
+        containers: usize,
+        /// How many entries each would get.
+        entries: usize,
+    },
 }
 
 fn listed(references: &[guard::Foreign]) -> String {
@@ -194,6 +205,7 @@ impl Denial {
             Self::InvalidOptOut { .. } => "invalid-opt-out",
             Self::ForeignSecrets { .. } => "foreign-secrets",
             Self::ImpersonationUnknown { .. } => "impersonation-unknown",
+            Self::TooLarge { .. } => "too-large",
         }
     }
 }
@@ -274,6 +286,9 @@ pub fn decide<'a>(
     };
     let mut selection = select::select(visible, &wishes);
     warn_of_pod(&mut selection, &owner, pod, &wishes);
+    if let Err(denial) = place::check_size(&pod.spec, &selection, &wishes, settings) {
+        return Decision::Deny(denial);
+    }
     let changes = place::place(&pod.spec, &mut selection, &wishes, settings);
     let chosen = !selection.is_empty();
     let mut plan = Plan {
@@ -344,7 +359,7 @@ fn warn_of_pod<'a>(
             owner: requester,
         });
     }
-    let there = |name: &&str| {
+    let absent = |name: &&str| {
         !place::containers(&pod.spec).any(|(_, _, container)| container.name == **name)
     };
     let unknown: Vec<_> = wishes
@@ -352,7 +367,7 @@ fn warn_of_pod<'a>(
         .iter()
         .flatten()
         .copied()
-        .filter(there)
+        .filter(absent)
         .collect();
     if !unknown.is_empty() {
         selection.warnings.push(Warning::UnknownContainers(unknown));

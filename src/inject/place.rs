@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Denial;
 use super::annotations::Wishes;
 use super::changes::{
     Changes, ContainerChanges, Group, NewMount, NewValue, NewVariable, NewVolume, Placement, Way,
@@ -19,12 +20,45 @@ use super::warning::{Obstacle, Warning};
 /// The prefix of our volumes of Secrets.
 const VOLUME_PREFIX: &str = "keyporter-";
 
+/// The most entries that all containers of a pod get together. No API server stores a pod with more, and a small pod of
+/// thousands of containers must not cost the webhook gigabytes.
+const PLACES: usize = 100_000;
+
 /// Konduktor's variable with the folder of secrets.
 pub const ROOT_VARIABLE: &str = "KONDUKTOR_DEFAULT_SECRETS";
-/// Konduktor's variable with the folder in which archives were unpacked: the same, as nothing needs unpacking.
+/// Konduktor's variable with the folder in which archives were unpacked: the same, as a layout needs no unpacking.
 pub const EXPANDED_VARIABLE: &str = "KONDUKTOR_DEFAULT_SECRETS_EXPANDED";
 /// The variable of kind `auth`.
 pub const AUTH_VARIABLE: &str = "AUTH_SECRET";
+
+/// The containers that take part.
+fn chosen<'a>(
+    spec: &'a Spec<'a>,
+    wishes: &Wishes<'a>,
+    settings: &Settings,
+) -> impl Iterator<Item = (Group, usize, &'a Container<'a>)> {
+    containers(spec).filter(|(_, _, container)| {
+        wishes.choose(&container.name) && !settings.sidecars.contains(container.name.as_str())
+    })
+}
+
+/// Looks whether a pod could hold all that its containers would get.
+pub(super) fn check_size(
+    spec: &Spec<'_>,
+    selection: &Selection<'_>,
+    wishes: &Wishes<'_>,
+    settings: &Settings,
+) -> Result<(), Denial> {
+    let containers = chosen(spec, wishes, settings).count();
+    let entries = selection.size();
+    if containers.saturating_mul(entries) > PLACES {
+        return Err(Denial::TooLarge {
+            containers,
+            entries,
+        });
+    }
+    Ok(())
+}
 
 /// Places the selection in the pod. Without containers it is no pod yet, maybe without a `spec` to add anything to.
 pub fn place<'a>(
@@ -43,10 +77,7 @@ pub fn place<'a>(
         volumes.entry(volume.name.as_str()).or_insert(volume);
     }
     let mut added = HashSet::new();
-    for (group, index, container) in containers(spec) {
-        if !wishes.choose(&container.name) || settings.sidecars.contains(container.name.as_str()) {
-            continue;
-        }
+    for (group, index, container) in chosen(spec, wishes, settings) {
         let mut place = Place {
             container,
             places: Places::of(container),
@@ -315,8 +346,12 @@ impl<'a> Place<'a, '_> {
         let container = self.container.name.as_str();
         for own in self.container.env.iter().flatten() {
             let variable = own.name.as_str();
+            // First what rules out nearly all: every secret is held against every variable.
+            if !secret.has_key(variable) || variable::check(variable).is_err() {
+                continue;
+            }
             let ours = self.ours.contains(&variable) || is_key(own, &secret.object, variable);
-            if secret.has_key(variable) && variable::check(variable).is_ok() && !ours {
+            if !ours {
                 self.warnings.push(Warning::OwnVariable {
                     secret,
                     container,

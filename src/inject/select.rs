@@ -185,6 +185,18 @@ impl<'a> Selection<'a> {
             && self.image_pull.is_empty()
     }
 
+    /// How many entries each container gets.
+    pub(super) fn size(&self) -> usize {
+        let variables = self.environments.iter().map(|environment| {
+            let some = environment.variables.as_ref();
+            some.map_or(1, Vec::len)
+        });
+        self.directories.len()
+            + variables.sum::<usize>()
+            + usize::from(self.git_ssh.is_some())
+            + usize::from(self.auth.is_some())
+    }
+
     /// A variable that has a kind of its own may be a key of an env secret, too: the higher rank has it, or the newer.
     /// Without this the variable of the kind would always win, as `env` does over `envFrom`.
     fn settle_variables(&mut self) {

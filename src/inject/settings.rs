@@ -34,8 +34,13 @@ const SIDECARS: [&str; 14] = [
     "vault-agent-init",
 ];
 
-/// Namespaces in which nothing is injected, whatever their labels say.
-const SYSTEM_NAMESPACES: [&str; 3] = ["kube-node-lease", "kube-public", "kube-system"];
+/// Namespaces in which nothing is injected, whatever their labels say: those of Kubernetes and keyporter's own.
+const SYSTEM_NAMESPACES: [&str; 4] = [
+    "keyporter-system",
+    "kube-node-lease",
+    "kube-public",
+    "kube-system",
+];
 
 /// The default of [`Settings::mount_root`].
 pub const MOUNT_ROOT: &str = "/konduktor/default-secrets";

@@ -65,14 +65,14 @@ pub enum OfflineError {
         wanted: String,
     },
     /// A pod or a pod template that is not one.
-    #[error("{object} at {pointer:?} is not what Kubernetes takes for a pod")]
+    #[error("{object}{place} is not what Kubernetes takes for a pod: {reason}")]
     Unreadable {
         /// Kind and name.
         object: String,
-        /// JSON Pointer of the pod.
-        pointer: String,
-        /// What the reader says.
-        source: serde_json::Error,
+        /// Where the pod stands in the document, if not at its root.
+        place: String,
+        /// What the reader says, without the value that it found: that may be a secret.
+        reason: String,
     },
     /// A patch that does not fit its document: a defect of keyporter.
     #[error("the patch for {object} does not apply; this is a defect of keyporter")]
@@ -119,7 +119,7 @@ impl Offline<'_> {
         let kind = text("/kind").unwrap_or_default().to_owned();
         let name = text("/metadata/name")
             .or_else(|| text("/metadata/generateName"))
-            .unwrap_or_default();
+            .unwrap_or("(no name)");
         let is_pod = kind == "Pod" && text("/apiVersion") == Some("v1");
         if !is_pod && template::find(object).is_empty() {
             return Ok(());
@@ -265,10 +265,13 @@ impl Work<'_> {
         let Some(value) = outcome.document.pointer(pointer) else {
             return Ok(());
         };
-        let pod = Pod::deserialize(value).map_err(|source| OfflineError::Unreadable {
+        let pod = Pod::deserialize(value).map_err(|error| OfflineError::Unreadable {
             object: self.title.clone(),
-            pointer: pointer.to_owned(),
-            source,
+            place: match pointer {
+                "" => String::new(),
+                pointer => format!(" at {pointer:?}"),
+            },
+            reason: without_value(&error),
         })?;
         let owner = self.owner(&pod, origin);
         let request = Request {
@@ -337,6 +340,15 @@ fn below(base: &str, mut operations: Vec<Value>) -> Vec<Value> {
         }
     }
     operations
+}
+
+/// serde quotes what it found before it says what it expected.
+fn without_value(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => text,
+    }
 }
 
 /// The names in a list that a person reads.

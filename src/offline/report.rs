@@ -1,5 +1,6 @@
 //! What was decided about a pod, in words: every secret in reach, and how it comes or why not.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::listed;
@@ -121,7 +122,20 @@ impl Subject {
             .iter()
             .map(|(secret, reason)| Row::of(secret, "", format!("not: {reason}")));
         self.rows.extend(others);
+        self.tell_rest(report, visible);
         self.rows.extend(visible.broken().map(Row::broken));
+    }
+
+    /// Chosen secrets for which there is no container: all are sidecars, or the pod's annotation leaves none.
+    fn tell_rest(&mut self, report: &Report<'_>, visible: Visible<'_>) {
+        let placed = report.placements.iter().map(|placement| placement.secret);
+        let others = report.passed_over.iter().map(|(secret, _)| *secret);
+        let told: HashSet<&str> = placed.chain(others).map(|one| &*one.object).collect();
+        let all = visible.project.secrets.iter().chain(&visible.user.secrets);
+        self.rows.extend(
+            all.filter(|secret| !told.contains(&*secret.object))
+                .map(|secret| Row::of(secret, "", "not: no container takes part".to_owned())),
+        );
     }
 
     fn tell_all(&mut self, visible: Visible<'_>, how: &str) {

@@ -38,6 +38,9 @@ use review::BadReview;
 
 /// The largest body, in bytes. The API server takes objects of 3 MiB, and a review of an update carries two of them.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
+/// How much of a body that is too large is read and dropped: a client that is still sending when the connection breaks
+/// never sees why.
+const DISCARD_LIMIT: usize = 64 * 1024 * 1024;
 /// How long a body may take to arrive. No webhook is waited for longer than 30 seconds.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -134,11 +137,57 @@ async fn answer(webhook: &Webhook, body: Body) -> Result<Vec<u8>, Fault> {
 }
 
 async fn whole(body: Body) -> Result<Bytes, Fault> {
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect());
-    match collected.await {
-        Err(_) => Err(Fault::TooSlow),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Fault::TooLarge),
-        Ok(Err(_)) => Err(Fault::Interrupted),
+    let read = tokio::time::timeout(BODY_TIMEOUT, read(body)).await;
+    read.unwrap_or(Err(Fault::TooSlow))
+}
+
+async fn read(mut body: Body) -> Result<Bytes, Fault> {
+    match Limited::new(&mut body, BODY_LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            discard(body).await;
+            Err(Fault::TooLarge)
+        }
+        Err(_) => Err(Fault::Interrupted),
+    }
+}
+
+async fn discard(mut body: Body) {
+    let mut left = DISCARD_LIMIT;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(length) else {
+            return;
+        };
+        left = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::AtomicUsize;
+
+    use futures::{StreamExt, stream};
+    use rstest::rstest;
+
+    use super::*;
+
+    /// As many as the client sends, so that it sees the answer; but not without end.
+    #[rstest]
+    #[case(20, 20)]
+    #[case(1000, 82)]
+    #[tokio::test]
+    async fn what_is_too_large_is_read_all_the_same(#[case] sent: usize, #[case] taken: usize) {
+        let mebibyte = Bytes::from(vec![b' '; 1024 * 1024]);
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let chunks = stream::iter(0..sent).map(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, Infallible>(mebibyte.clone())
+        });
+        let outcome = whole(Body::from_stream(chunks)).await;
+        assert!(matches!(outcome, Err(Fault::TooLarge)), "{outcome:?}");
+        assert_eq!(count.load(Ordering::Relaxed), taken);
     }
 }

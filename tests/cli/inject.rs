@@ -251,6 +251,22 @@ fn a_reference_to_anothers_secret_is_a_warning() {
 }
 
 #[test]
+fn secrets_without_a_container_are_explained_too() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: vision, annotations: {keyporter.dev/containers: x}}\n\
+               spec: {containers: [{name: c}]}\n";
+    let arguments = inject("-", &["-o", "explain"]);
+    let explained = run_with(
+        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
+        pod,
+    )
+    .printed();
+    let rows = explained
+        .lines()
+        .filter(|line| line.ends_with("not: no container takes part"));
+    assert_eq!(rows.count(), 6, "{explained}");
+}
+
+#[test]
 fn no_value_is_ever_printed() {
     for format in ["yaml", "json", "patch", "diff", "explain"] {
         let run = run(&[

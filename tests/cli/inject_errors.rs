@@ -35,10 +35,16 @@ fn missing_and_empty_files() {
     let empty = file(folder.path(), "empty.yaml", "# nothing\n");
     let path = folder.path().to_str().unwrap();
     run(&["inject", "-f", "deploy/examples", "--secrets", SECRETS])
-        .failed(1, "deploy/examples is a folder");
+        .failed(1, "cannot read deploy/examples: it is a folder");
     run(&["inject", "-f", "absent.yaml", "--secrets", SECRETS])
         .failed(1, "cannot read absent.yaml");
     run(&["inject", "-f", &empty, "--secrets", SECRETS]).failed(1, "empty.yaml: no document in it");
+    let nothing = run(&["inject", "-f", SECRETS, "--secrets", SECRETS]);
+    assert!(
+        nothing.stderr.contains("no pod template"),
+        "{}",
+        nothing.stderr
+    );
     run(&["inject", "-f", POD, "--secrets", "absent"]).failed(1, "absent");
     std::fs::remove_file(&empty).unwrap();
     run(&["inject", "-f", POD, "--secrets", path]).failed(1, path);
@@ -63,6 +69,17 @@ fn a_template_that_is_none_names_its_place() {
         job,
     );
     run.failed(1, "standard input: document 2, line 4: Job default/j at \"/spec/template\" is not what Kubernetes takes for a pod");
+}
+
+#[test]
+fn a_pod_that_is_none_is_named_and_not_quoted() {
+    let pod = "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: c, env: hunter2}]}\n";
+    let run = run_with(&["inject", "-f", "-", "--secrets", SECRETS], pod);
+    run.failed(
+        1,
+        "Pod default/(no name) is not what Kubernetes takes for a pod: expected a sequence",
+    );
+    assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
 }
 
 #[test]

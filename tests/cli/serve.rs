@@ -214,9 +214,20 @@ fn what_is_wrong_is_said_before_anything_is_served() {
     };
     serve(&["--secrets", examples, "--cert-dir", empty]).failed(1, "tls.crt");
     serve(&["--secrets", "absent"]).failed(1, "absent does not exist");
-    serve(&["--kubeconfig", "absent"]).failed(1, "cannot use the kubeconfig absent");
     serve(&["--secrets", examples, "--kubeconfig", "x"]).failed(2, "--kubeconfig");
     run(&["serve", "--secrets", examples, "--listen", "here"]).failed(2, "--listen");
+
+    let certificates = folder.path().join("certs");
+    let certificates = certificates.to_str().unwrap();
+    run(&["certs", "generate", "--directory", certificates]).printed();
+    let with_kubeconfig =
+        |kubeconfig: &str| serve(&["--cert-dir", certificates, "--kubeconfig", kubeconfig]);
+    with_kubeconfig("absent").failed(1, "cannot read the kubeconfig absent");
+    let text = "users:\n- user:\n    token: \"hunter2\n";
+    let damaged = with_kubeconfig(&file(folder.path(), "kubeconfig", text));
+    damaged.failed(1, "kubeconfig is not valid; `kubectl config view`");
+    assert!(!damaged.stderr.contains("hunter2"), "{}", damaged.stderr);
+    assert_eq!(damaged.stderr.lines().count(), 1, "{}", damaged.stderr);
 
     let taken = TcpListener::bind(any).unwrap();
     let address = taken.local_addr().unwrap().to_string();

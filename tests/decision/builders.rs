@@ -191,6 +191,8 @@ pub(crate) struct Outcome {
     pub(crate) in_effect: Vec<String>,
     /// Objects that were not chosen, and why.
     pub(crate) passed_over: Vec<(String, String)>,
+    /// Objects for which something of a container's own is in the way.
+    pub(crate) kept_out: Vec<String>,
 }
 
 impl Outcome {
@@ -319,6 +321,12 @@ pub(crate) fn inject_with(
             .passed_over
             .iter()
             .map(|(secret, reason)| (secret.object.to_string(), reason.to_string()))
+            .collect(),
+        kept_out: report
+            .placements
+            .iter()
+            .filter(|placement| placement.result.is_err())
+            .map(|placement| placement.secret.object.to_string())
             .collect(),
         patch,
     })

@@ -60,6 +60,7 @@ fn an_opt_out_that_is_none_is_refused(#[case] value: &str) {
 }
 
 #[rstest]
+#[case("keyporter-system")]
 #[case("kube-system")]
 #[case("kube-public")]
 #[case("kube-node-lease")]
@@ -75,6 +76,26 @@ fn system_namespaces_are_left_alone_whatever_the_pod_says(#[case] namespace: &st
             "excluded-namespace"
         );
     }
+}
+
+/// A pod of some kilobytes must not become an answer of gigabytes.
+#[test]
+fn more_than_a_pod_can_hold_is_refused() {
+    let secrets = (0..500).map(|number| user("default", &format!("s{number}"), &["k"]));
+    let shelves = shelves(secrets);
+    let decide = |containers: u32| {
+        let containers = (0..containers).map(|number| container(&format!("c{number}")));
+        let pod = pod_of(containers);
+        inject_with("alice", NAMESPACE, &pod, &shelves, &Settings::default())
+    };
+    assert!(decide(10).is_ok());
+    let denial = decide(201).unwrap_err();
+    assert_eq!(denial.as_str(), "too-large");
+    let told = denial.to_string();
+    assert!(
+        told.contains("500 variables and folders in each of the pod's 201"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -42,6 +42,22 @@ fn a_variable_of_a_mixed_secret_does_not_look_like_the_containers_own() {
     );
 }
 
+/// An admission that takes seconds keeps everybody else's pods waiting.
+#[test]
+fn hundreds_of_mixed_secrets_take_no_time_to_speak_of() {
+    let mixed = |number: u32| {
+        let keys = ["A", "B", "C"].map(|letter| format!("{letter}{number}"));
+        let keys: Vec<_> = keys.iter().map(String::as_str).chain(["a-b"]).collect();
+        user("env", &format!("mixed-{number}"), &keys)
+    };
+    let shelves = shelves((0..600).map(mixed));
+    let first = inject(&pod(json!({})), &shelves);
+    let begin = std::time::Instant::now();
+    let second = inject(first.pod(), &shelves);
+    assert_eq!(second.skip().as_str(), "already-injected");
+    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
+}
+
 #[test]
 fn the_record_follows_a_change_of_the_secret() {
     let shelves_before = shelves([user("env", "token", &["T"])]);
