@@ -1,5 +1,9 @@
 //! Kind `git-ssh`: which key, and the environment in which git finds it.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -143,4 +147,42 @@ fn kubernetes_leaves_the_command_as_it_is() {
         let command = command(&outcome);
         assert!(!command.is_empty() && !command.contains("$(") && !command.contains("$$"));
     }
+}
+
+/// git hands the command to a shell, its own arguments after it. ssh gets a copy of the key that nobody else may read,
+/// git gets the status of ssh, and the copy is gone afterwards.
+#[rstest]
+#[case::with_known_hosts(&["gitkey", "known_hosts"])]
+#[case::without(&["gitkey"])]
+fn a_shell_runs_the_command(#[case] keys: &[&str]) {
+    let outcome = inject(&pod(json!({})), &shelves([user("git-ssh", "deploy", keys)]));
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["git-ssh-secret", "git-ssh-work", "bin"] {
+        fs::create_dir(path(name)).unwrap();
+    }
+    fs::write(path("git-ssh-secret/gitkey"), "the key").unwrap();
+    let ssh = "#!/bin/sh\nls -l \"$2\" | cut -c1-10\ncat \"$2\"\nfor last; do :; done\necho \"$last\"\nexit 7\n";
+    fs::write(path("bin/ssh"), ssh).unwrap();
+    fs::set_permissions(path("bin/ssh"), fs::Permissions::from_mode(0o755)).unwrap();
+
+    let command = command(&outcome).replace("/run/konduktor", folder.path().to_str().unwrap());
+    let programs = format!(
+        "{}:{}",
+        path("bin").display(),
+        std::env::var("PATH").unwrap()
+    );
+    let run = Command::new("sh")
+        .args(["-c", &format!("{command} \"$@\""), "git"])
+        .args(["git@example.com", "git-upload-pack 'a b.git'"])
+        .env("PATH", programs)
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(7), "{run:?}");
+    assert_eq!(
+        String::from_utf8(run.stdout).unwrap(),
+        "-rw-------\nthe key\ngit-upload-pack 'a b.git'\n"
+    );
+    let left = fs::read_dir(path("git-ssh-work")).unwrap();
+    assert_eq!(left.count(), 0);
 }
