@@ -1,7 +1,7 @@
 //! What the server shows its clients, and which clients it lets in.
 //!
-//! The certificate is behind an atomic pointer that every handshake reads, so that renewing it is a swap: connections
-//! that exist keep theirs, and a folder that cannot be read at some moment leaves the last good one in place.
+//! The certificate is behind an atomic pointer that every handshake reads, so that renewing it is a swap and connections
+//! that exist keep theirs. Nothing reads the folder again yet: a renewed certificate takes a restart.
 
 use std::{
     path::{Path, PathBuf},
