@@ -99,24 +99,6 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// All reasons.
-    pub const ALL: [Self; 14] = [
-        Self::OptedOut,
-        Self::ExcludedNamespace,
-        Self::MirrorPod,
-        Self::WindowsPod,
-        Self::NoSecrets,
-        Self::NoOwner,
-        Self::NothingPlaced,
-        Self::AlreadyInjected,
-        Self::NotConcerned,
-        Self::NoPodTemplate,
-        Self::ControllersObject,
-        Self::AlreadyStamped,
-        Self::TemplateUnchanged,
-        Self::Unreadable,
-    ];
-
     /// The word for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -189,12 +171,22 @@ pub enum Denial {
     },
 }
 
+/// The references, or as many of them as a person reads.
 fn listed(references: &[guard::Foreign]) -> String {
-    references
+    const LISTED: usize = 10;
+    let mut names: Vec<_> = references
         .iter()
+        .take(LISTED)
         .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+        .collect();
+    if let Some(more) = references
+        .len()
+        .checked_sub(LISTED)
+        .filter(|more| *more > 0)
+    {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
 }
 
 impl Denial {

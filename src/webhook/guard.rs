@@ -1,5 +1,7 @@
 //! References to Secrets of other users: refused, unless the API server says that the user may act for those.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::Value;
 use tracing::warn;
@@ -11,6 +13,9 @@ use crate::inject::guard::{self, Foreign};
 use crate::inject::owner::{Owner, Rule};
 use crate::inject::pod::Pod;
 use crate::inject::{Denial, stamp};
+
+/// The most users for whom one pod may need the right to act.
+const OWNERS: usize = 8;
 
 impl Webhook {
     /// Looks through a pod. A controller is nobody to ask about: what counts is what the pod's owner may.
@@ -73,29 +78,30 @@ impl Webhook {
         Some(guard::foreign(&pod.spec, owner, owner_of)).filter(|references| !references.is_empty())
     }
 
-    /// The denial for what is left when everything that the user may do is taken away.
-    async fn denied(&self, user: &User, references: Vec<Foreign>) -> Option<Denial> {
-        let mut forbidden = Vec::new();
-        for reference in references {
-            match self.access.may_impersonate(user, &reference.owner).await {
-                Ok(true) => {}
-                Ok(false) => forbidden.push(reference),
+    /// The denial for what is left when everything that the user may do is taken away. Each owner is asked for once,
+    /// and no pod is worth more than a few questions.
+    async fn denied(&self, user: &User, mut references: Vec<Foreign>) -> Option<Denial> {
+        let owners: BTreeSet<_> = references
+            .iter()
+            .map(|reference| reference.owner.clone())
+            .collect();
+        if owners.len() > OWNERS {
+            return Some(Denial::ForeignSecrets { references });
+        }
+        for owner in owners {
+            match self.access.may_impersonate(user, &owner).await {
+                Ok(true) => references.retain(|reference| reference.owner != owner),
+                Ok(false) => return Some(Denial::ForeignSecrets { references }),
                 Err(error) => {
                     warn!(
                         user = user.username,
-                        owner = reference.owner,
-                        "a right cannot be asked for: {error}"
+                        owner, "a right cannot be asked for: {error}"
                     );
                     let why = error.to_string();
-                    return Some(Denial::ImpersonationUnknown {
-                        references: vec![reference],
-                        why,
-                    });
+                    return Some(Denial::ImpersonationUnknown { references, why });
                 }
             }
         }
-        (!forbidden.is_empty()).then_some(Denial::ForeignSecrets {
-            references: forbidden,
-        })
+        None
     }
 }
