@@ -10,6 +10,8 @@
 //! whoever may edit a workload could run it with anybody's secrets, and a rollback, which brings back the old stamp with
 //! the old template, would run what one person chose with the secrets of another.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::annotations as names;
@@ -65,9 +67,10 @@ pub fn stamp<'a>(request: WorkloadRequest<'a>, settings: &Settings) -> Stamping<
         return Stamping::Skip(Skip::NoPodTemplate);
     }
     let old = request.old.map(template::find).unwrap_or_default();
+    let old_by_pointer = by_pointer(&old);
     if let Some(denial) = new
         .iter()
-        .find_map(|template| wrong_opt_out(template, &old))
+        .find_map(|template| wrong_opt_out(template, &old_by_pointer))
     {
         return Stamping::Deny(denial);
     }
@@ -82,7 +85,9 @@ pub fn stamp<'a>(request: WorkloadRequest<'a>, settings: &Settings) -> Stamping<
     let before = request.old.and_then(owner_annotation);
     let mut places = vec![("", request.new, before)];
     places.extend(new.iter().map(|template| {
-        let before = at(&old, &template.pointer).and_then(|old| owner_annotation(old.value));
+        let before = old_by_pointer
+            .get(template.pointer.as_str())
+            .and_then(|old| owner_annotation(old));
         (template.pointer.as_str(), template.value, before)
     }));
     let owners: Vec<_> = places
@@ -118,19 +123,21 @@ pub fn stamp<'a>(request: WorkloadRequest<'a>, settings: &Settings) -> Stamping<
 #[must_use]
 pub fn changed<'a>(new: &'a Value, old: Option<&'a Value>) -> Vec<Template<'a>> {
     let old = old.map(template::find).unwrap_or_default();
+    let old = by_pointer(&old);
     let mut templates = template::find(new);
     templates.retain(|template| {
-        let before = at(&old, &template.pointer);
-        before.is_none_or(|before| without_ours(before.value) != without_ours(template.value))
+        let before = old.get(template.pointer.as_str());
+        before.is_none_or(|before| without_ours(before) != without_ours(template.value))
     });
     templates
 }
 
 /// A pod with this label would be denied where its author does not see it, so the workload is. Not where it stands there
 /// already: whoever scales or deletes the workload is not to blame.
-fn wrong_opt_out(template: &Template<'_>, old: &[Template<'_>]) -> Option<Denial> {
+fn wrong_opt_out(template: &Template<'_>, old: &HashMap<&str, &Value>) -> Option<Denial> {
     let value = opt_out(template.value)?;
-    let known = at(old, &template.pointer).and_then(|old| opt_out(old.value)) == Some(value);
+    let before = old.get(template.pointer.as_str());
+    let known = before.and_then(|old| opt_out(old)) == Some(value);
     if known || value == "enabled" || value == "disabled" {
         return None;
     }
@@ -144,10 +151,10 @@ fn opt_out(template: &Value) -> Option<&str> {
     labels.get(names::INJECT)?.as_str()
 }
 
-fn at<'t, 'a>(templates: &'t [Template<'a>], pointer: &str) -> Option<&'t Template<'a>> {
-    templates
-        .iter()
-        .find(|template| template.pointer == pointer)
+/// Templates by their place.
+fn by_pointer<'t, 'a>(templates: &'t [Template<'a>]) -> HashMap<&'t str, &'a Value> {
+    let place = |template: &'t Template<'a>| (template.pointer.as_str(), template.value);
+    templates.iter().map(place).collect()
 }
 
 /// What decides about every stamp of a workload.

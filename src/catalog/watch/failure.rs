@@ -37,16 +37,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// All failures.
-    pub const ALL: [Self; 6] = [
-        Self::Forbidden,
-        Self::Unauthorized,
-        Self::Expired,
-        Self::Server,
-        Self::Connection,
-        Self::Unreadable,
-    ];
-
     /// The word for it in logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
