@@ -5,8 +5,6 @@
 
 mod report;
 
-use std::fmt::Write as _;
-
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -116,11 +114,17 @@ impl Offline<'_> {
             return Ok(());
         };
         let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
-        let kind = text("/kind").unwrap_or_default().to_owned();
+        // The items of a PodList may leave out what the list says.
+        let list = |name| outcome.document.get(name).and_then(Value::as_str);
+        let listed = list("kind")
+            .and_then(|kind| kind.strip_suffix("List"))
+            .unwrap_or_default();
+        let kind = text("/kind").unwrap_or(listed).to_owned();
+        let version = text("/apiVersion").or(list("apiVersion"));
         let name = text("/metadata/name")
             .or_else(|| text("/metadata/generateName"))
             .unwrap_or("(no name)");
-        let is_pod = kind == "Pod" && text("/apiVersion") == Some("v1");
+        let is_pod = kind == "Pod" && version == Some("v1");
         if !is_pod && template::find(object).is_empty() {
             return Ok(());
         }
@@ -349,14 +353,4 @@ fn without_value(error: &serde_json::Error) -> String {
         Some((_, expected)) => format!("expected {expected}"),
         None => text,
     }
-}
-
-/// The names in a list that a person reads.
-fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut text = String::new();
-    for name in names {
-        let comma = if text.is_empty() { "" } else { ", " };
-        let _ = write!(text, "{comma}{name}");
-    }
-    text
 }

@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::listed;
 use crate::inject::changes::{Placement, Way};
 use crate::inject::guard::Foreign;
 use crate::inject::secret::{Broken, Secret};
 use crate::inject::select::Visible;
+use crate::inject::warning::Warning;
 use crate::inject::{Decision, Denial, Report};
 
 /// A pod, or a pod template, and what became of it.
@@ -111,7 +111,7 @@ impl Subject {
                  result,
              }| {
                 let how = match result {
-                    Ok(way) => describe(way, secret),
+                    Ok(way) => describe(way, secret, |key| whose(report, secret, *container, key)),
                     Err(obstacle) => format!("not: {obstacle}"),
                 };
                 Row::of(secret, container.unwrap_or_default(), how)
@@ -186,22 +186,63 @@ impl Row {
     }
 }
 
-fn describe(way: &Way<'_>, secret: &Secret) -> String {
+/// Whose value a variable of a secret has after all: that of the container, or of a secret of higher rank.
+fn whose<'a>(
+    report: &Report<'a>,
+    secret: &Secret,
+    container: Option<&str>,
+    key: &str,
+) -> Option<&'a str> {
+    let own = report.warnings.iter().any(|warning| {
+        matches!(warning, Warning::OwnVariable { secret: of, container: at, variable }
+            if std::ptr::eq(*of, secret) && Some(*at) == container && *variable == key)
+    });
+    if own {
+        return Some("the container");
+    }
+    let sets = |placement: &&Placement<'_>| match &placement.result {
+        Ok(Way::Variables) => placement.secret.has_key(key),
+        Ok(Way::SomeVariables(names)) => names.contains(&key),
+        _ => false,
+    };
+    // In the order of rank.
+    let here = report.placements.iter();
+    let last = here
+        .filter(|placement| placement.container == container)
+        .rfind(sets)?;
+    (!std::ptr::eq(last.secret, secret)).then_some(&*last.secret.name)
+}
+
+/// `instead` says whose value a variable has, if not that of the secret.
+fn describe<'a>(
+    way: &Way<'_>,
+    secret: &Secret,
+    instead: impl Fn(&str) -> Option<&'a str>,
+) -> String {
     let keys = || secret.keys.iter().map(|key| &*key.name);
+    let variable = |name: &str| match instead(name) {
+        None => name.to_owned(),
+        Some(other) => format!("{name} (that of {other} counts)"),
+    };
     match way {
         Way::Files(path) => format!("files in {path}"),
         Way::Variables if secret.keys.is_empty() => "no variables: it has no keys".to_owned(),
-        Way::Variables => format!("variables {}", listed(keys())),
+        Way::Variables => format!("variables {}", listed(keys().map(variable))),
         Way::SomeVariables(names) => {
             let refused = keys().filter(|key| !names.contains(key));
             format!(
                 "variables {}; not {}",
-                listed(names.iter().copied()),
-                listed(refused)
+                listed(names.iter().copied().map(variable)),
+                listed(refused.map(str::to_owned))
             )
         }
         Way::GitSsh => "GIT_SSH_COMMAND".to_owned(),
         Way::Auth => "variable AUTH_SECRET".to_owned(),
         Way::ImagePull => "imagePullSecrets".to_owned(),
     }
+}
+
+/// The names in a list that a person reads.
+fn listed(names: impl Iterator<Item = String>) -> String {
+    names.collect::<Vec<_>>().join(", ")
 }

@@ -114,6 +114,22 @@ fn items_of_a_list_are_injected_where_they_stand() {
     );
 }
 
+/// As the API server lists them.
+#[test]
+fn items_of_a_pod_list_need_no_kind_of_their_own() {
+    let list = r#"{"apiVersion": "v1", "kind": "PodList", "items": [
+        {"metadata": {"name": "p", "namespace": "vision"}, "spec": {"containers": [{"name": "c"}]}}]}"#;
+    let arguments = inject("-", &["-o", "json"]);
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let run = run_with(&arguments, list);
+    assert!(
+        run.stderr.contains("Pod vision/p: 7 secrets"),
+        "{}",
+        run.stderr
+    );
+    assert!(run.printed().contains("hugging-face-2bd806c9"));
+}
+
 #[rstest]
 #[case::cron_job(
     "batch/v1",

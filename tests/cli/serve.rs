@@ -29,33 +29,7 @@ struct Standalone {
 impl Standalone {
     /// Starts in `folder`, so that the development certificates land there.
     async fn start(folder: &Path, secrets: &str) -> Self {
-        let [port, admin_port] = free_ports();
-        let (listen, admin_listen) = (
-            format!("127.0.0.1:{port}"),
-            format!("127.0.0.1:{admin_port}"),
-        );
-        let log = fs::File::create(folder.join("log")).unwrap();
-        let arguments = [
-            "serve",
-            "--listen",
-            &listen,
-            "--admin-listen",
-            &admin_listen,
-            "--secrets",
-            secrets,
-        ];
-        let child = command(&arguments)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut standalone = Self {
-            child,
-            port,
-            admin_port,
-            authority: vec![],
-        };
+        let mut standalone = Self::launch(folder, &["--secrets", secrets]);
         standalone
             .until(async |this| {
                 this.get("readyz")
@@ -65,6 +39,35 @@ impl Standalone {
             .await;
         standalone.authority = fs::read(folder.join("certs/ca.crt")).unwrap();
         standalone
+    }
+
+    fn launch(folder: &Path, source: &[&str]) -> Self {
+        let [port, admin_port] = free_ports();
+        let (listen, admin_listen) = (
+            format!("127.0.0.1:{port}"),
+            format!("127.0.0.1:{admin_port}"),
+        );
+        let log = fs::File::create(folder.join("log")).unwrap();
+        let mut arguments = vec![
+            "serve",
+            "--listen",
+            &listen,
+            "--admin-listen",
+            &admin_listen,
+        ];
+        arguments.extend(source);
+        let child = command(&arguments)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            port,
+            admin_port,
+            authority: vec![],
+        }
     }
 
     async fn until(&mut self, condition: impl AsyncFn(&Self) -> bool) {
@@ -192,13 +195,61 @@ async fn it_serves_from_files_and_reads_them_again_when_they_change() {
                 .is_some_and(|(_, page)| page.contains(counted))
         })
         .await;
+    file(
+        &secrets,
+        "odd.yaml",
+        &secret("odd").replace(": env", ": magic"),
+    );
+    let ignored = r#"keyporter_catalog_ignored_secrets{problem="unknown-kind"} 1"#;
+    standalone
+        .until(async |this| {
+            this.get("metrics")
+                .await
+                .is_some_and(|(_, page)| page.contains(ignored))
+        })
+        .await;
     assert_eq!(standalone.terminate().code(), Some(0));
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
-    assert!(
-        log.contains("\"decision\":\"inject\"") && log.contains("\"owner\":\"alice\""),
-        "{log}"
-    );
+    let line = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|line| line["message"] == "admission")
+        .unwrap();
+    let told = json!({"uid": "1", "namespace": "vision", "kind": "Pod", "requester": "alice", "owner": "alice",
+                      "decision": "inject", "reason": "injected", "injected": "1", "warnings": 0});
+    for (name, value) in told.as_object().unwrap() {
+        assert_eq!(&line[name], value, "{name} in {line}");
+    }
+    assert!(line["duration_us"].is_u64(), "{line}");
     assert!(!log.contains("canary-value"), "{log}");
+}
+
+/// A cluster that does not answer: alive, not ready, and no word about pods.
+#[tokio::test]
+async fn before_the_first_complete_list_it_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = nobody.local_addr().unwrap();
+    drop(nobody);
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: 'http://{server}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
+    );
+    let kubeconfig = file(folder.path(), "kubeconfig", &kubeconfig);
+    let mut standalone = Standalone::launch(folder.path(), &["--kubeconfig", &kubeconfig]);
+    standalone
+        .until(async |this| {
+            this.get("livez")
+                .await
+                .is_some_and(|(status, _)| status == 200)
+        })
+        .await;
+    let (status, conditions) = standalone.get("readyz").await.unwrap();
+    assert_eq!(status, 503);
+    assert!(
+        conditions.contains("[-]catalog failed: the first list"),
+        "{conditions}"
+    );
 }
 
 #[test]
