@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     harness::{Cluster, Harness},
-    project::{OWNERS, Project},
+    project::{OWNERS, Project, assert_injected},
     support::{
         Result,
         jobset::{JOBSET_CONTROLLER, JobSetController, define},
@@ -68,6 +68,27 @@ async fn job_set(cluster: &Cluster) -> Result<()> {
                 "not made from a JobSet"
             );
         }
+    }
+    if controller.is_some() {
+        example(cluster, &project).await?;
+    }
+    Ok(())
+}
+
+/// The example, in this namespace: each of its two templates has alice's stamp, and so each pod her secrets.
+async fn example(cluster: &Cluster, project: &Project) -> Result<()> {
+    let example = include_str!("../../deploy/examples/jobset.yaml");
+    let example = example.replace("namespace: vision", &format!("namespace: {}", project.name));
+    let alice = cluster.kubectl("alice")?.within(&project.name);
+    alice
+        .run_with_input(&["apply", "-f", "-"], &example)?
+        .ok()?;
+    for replicated_job in ["leader", "worker"] {
+        let selector = format!(
+            "jobset.sigs.k8s.io/jobset-name=pretrain,jobset.sigs.k8s.io/replicatedjob-name={replicated_job}"
+        );
+        let pod = objects::wait_for_pod(&project.admin, &project.name, &selector).await?;
+        assert_injected(&pod, "alice");
     }
     Ok(())
 }

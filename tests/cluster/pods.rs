@@ -79,23 +79,25 @@ async fn dry_run(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Whether the claim is refused or ignored: alice's secret stays out.
+/// The claim is not believed, and bob is told so at once.
 async fn claim(cluster: &Cluster) -> Result<()> {
     let project = Project::new(cluster, "pods-claim").await?;
     let mut pod = project.pod("claims");
     pod["metadata"]["annotations"] = json!({"keyporter.dev/owner": "alice"});
-    match objects::create(project.client("bob"), pod).await {
-        Ok(created) => {
-            let secrets = secret_names(&objects::as_pod(created)?);
-            assert!(
-                !secrets.contains(&user_object("alice", "token")),
-                "{secrets:?}"
-            );
-        }
-        Err(kube::Error::Api(status)) => {
-            assert!(status.message.contains("impersonate"), "{status:?}");
-        }
-        Err(error) => return Err(error.into()),
-    }
+    let kubectl = cluster.kubectl("bob")?.within(&project.name);
+    let outcome = kubectl.run_with_input(&["create", "-o", "json", "-f", "-"], &pod.to_string())?;
+    let warnings = outcome.warnings().join("\n");
+    assert!(
+        warnings.contains("keyporter.dev/owner \"alice\" is not believed"),
+        "{warnings}"
+    );
+    let created: Pod = serde_json::from_str(&outcome.ok()?)?;
+    assert_injected(&created, "bob");
+    assert_eq!(created.annotations()["keyporter.dev/owner"], "bob");
+    let secrets = secret_names(&created);
+    assert!(
+        !secrets.contains(&user_object("alice", "token")),
+        "{secrets:?}"
+    );
     Ok(())
 }
