@@ -1,0 +1,24 @@
+//! Secrets are guarded by the policies of `deploy/policies`, without keyporter itself.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`attacks`] | everybody tries every row of the table |
+//! | [`peaceful`] | what honest people and programs do works as before |
+//! | [`table`] | what may be tried, and what becomes of it |
+//! | [`town`] | the people of a namespace, and requests in their names |
+
+mod attacks;
+mod peaceful;
+mod table;
+mod town;
+
+use libtest_mimic::Trial;
+
+use crate::harness::Harness;
+
+pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
+    [attacks::trials(harness), peaceful::trials(harness)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
