@@ -1,8 +1,8 @@
 //! Names of environment variables: which ones a secret may set.
 
 /// Variables that decide which code a program loads, runs or trusts before its own first line. A secret that sets one
-/// could take over every process of the pod, so none does.
-const LOADER_VARIABLES: &[&str] = &[
+/// could take over every process of the pod, so none does. The policy `deploy/policies/env-names.yaml` has the same list.
+pub const LOADER_VARIABLES: &[&str] = &[
     "BASH_ENV",
     "BASHOPTS",
     "CDPATH",
@@ -36,7 +36,7 @@ const LOADER_VARIABLES: &[&str] = &[
 ];
 
 /// Families of such variables, by prefix: the dynamic loaders of Linux and macOS, and exported shell functions.
-const LOADER_PREFIXES: &[&str] = &["LD_", "DYLD_", "BASH_FUNC_"];
+pub const LOADER_PREFIXES: &[&str] = &["LD_", "DYLD_", "BASH_FUNC_"];
 
 /// Why a secret may not set a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,11 +3,13 @@
 //! | module | subject |
 //! |---|---|
 //! | [`attacks`] | everybody tries every row of the table |
+//! | [`names`] | variables that a secret may not set |
 //! | [`peaceful`] | what honest people and programs do works as before |
 //! | [`table`] | what may be tried, and what becomes of it |
 //! | [`town`] | the people of a namespace, and requests in their names |
 
 mod attacks;
+mod names;
 mod peaceful;
 mod table;
 mod town;
@@ -17,8 +19,12 @@ use libtest_mimic::Trial;
 use crate::harness::Harness;
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
-    [attacks::trials(harness), peaceful::trials(harness)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        attacks::trials(harness),
+        names::trials(harness),
+        peaceful::trials(harness),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -41,7 +41,8 @@ pub(crate) async fn apply(plane: &ControlPlane) -> Result<()> {
         async || {
             let in_force = stamps(&probe, secret("default", "user", "", "a"), user).await?
                 && refuses(&probe, secret("default", "user", "another", "a")).await?
-                && refuses(&probe, secret("default", "project", "", "a")).await?;
+                && refuses(&probe, secret("default", "project", "", "a")).await?
+                && refuses(&probe, secret("env", "user", "", "PATH")).await?;
             Ok(in_force.then_some(()))
         },
     )
