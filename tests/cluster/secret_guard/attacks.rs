@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{
     table::{FOREIGN, Verdict, annotate, owner, rows},
     town::{
-        Answer, EVERYBODY, Person, Town, create, delete, delete_collection, patch, secret, token,
+        Answer, EVERYBODY, Person, Town, create, delete, delete_collection, ordinary, patch,
+        project, secret, token,
     },
 };
 use crate::{
@@ -27,6 +28,10 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
             every_row(cluster, "guard-not-opted-in", json!({})).await
         }),
         harness.trial("secret_guard::attacks_by_look_alike_names", look_alikes),
+        harness.trial(
+            "secret_guard::each_verb_on_project_secrets_is_a_right_of_its_own",
+            verbs,
+        ),
     ]
 }
 
@@ -72,7 +77,7 @@ fn meets(answer: &Answer, verdict: Verdict, namespace: &str) -> bool {
     }
 }
 
-/// Users whose names look like alice's, with role `edit`, are not alice.
+/// Users whose names look like alice's or a controller's, with role `edit`, are neither.
 async fn look_alikes(cluster: &Cluster) -> Result<()> {
     let town = Town::new(cluster, "guard-look-alikes", json!({})).await?;
     let long = format!("alice{}", "e".repeat(1019));
@@ -84,6 +89,11 @@ async fn look_alikes(cluster: &Cluster) -> Result<()> {
         "al\u{ed}ce",
         "alice@example.com",
         "oidc:alice",
+        // These pass by their exact names only.
+        "system:kube-controller-manager2",
+        "System:kube-controller-manager",
+        "system:serviceaccount:vision:namespace-controller",
+        "system:serviceaccount:kube-system:namespace-controller2",
         &long,
     ] {
         objects::allow_edit(&town.admin, &town.name, user).await?;
@@ -114,6 +124,60 @@ async fn look_alikes(cluster: &Cluster) -> Result<()> {
         assert!(meets(&answer, FOREIGN, &town.name), "{user}: {answer:?}");
         let deleted = town.ask_as(Some(user), "own", &delete("")).await?;
         assert!(matches!(deleted, Answer::Done(_)), "{user}: {deleted:?}");
+    }
+    Ok(())
+}
+
+/// Labels that make or end a project secret are its creation and deletion.
+async fn verbs(cluster: &Cluster) -> Result<()> {
+    let town = Town::new(cluster, "guard-verbs", json!({})).await?;
+    let shared = &project()["metadata"]["labels"];
+    let share = patch(json!({"metadata": {"labels": shared}}));
+    let hide = patch(
+        json!({"metadata": {"labels": {"keyporter.dev/scope": null}, "annotations": owner("$WHO")}}),
+    );
+    for right in ["create", "update", "delete"] {
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"namespace": town.name, "name": right},
+            "rules": [{"apiGroups": ["keyporter.dev"], "resources": ["projectsecrets"], "verbs": [right]}],
+        });
+        objects::create(&town.admin, role).await?;
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"namespace": town.name, "name": right},
+            "roleRef": {"kind": "Role", "name": right, "apiGroup": "rbac.authorization.k8s.io"},
+            "subjects": [objects::subject(right)],
+        });
+        objects::allow_edit(&town.admin, &town.name, right).await?;
+        objects::create(&town.admin, binding).await?;
+        let needed = (right, "keyporter.dev", "projectsecrets");
+        objects::wait_until_allowed(&town.admin, &town.name, right, needed).await?;
+        for (target, call, verb) in [
+            (None, create(project()), "create"),
+            (Some(ordinary()), share.clone(), "create"),
+            (Some(project()), patch(json!({})), "update"),
+            (Some(project()), hide.clone(), "delete"),
+            (Some(project()), delete(""), "delete"),
+        ] {
+            let object = match &target {
+                Some(secret) => town.make(Some(Person::Carol), secret).await?,
+                None => "shared".to_owned(),
+            };
+            if target.is_none() {
+                town.ask(Person::Admin, &object, &delete("")).await?;
+            }
+            match town.ask_as(Some(right), &object, &call).await? {
+                Answer::Done(_) => assert_eq!(verb, right, "{call:?}"),
+                Answer::Refused(sentence) => {
+                    assert_ne!(verb, right, "{call:?}: {sentence}");
+                    let needed = format!("needs the right to {verb} projectsecrets.keyporter.dev");
+                    assert!(sentence.contains(&needed), "{sentence}");
+                }
+            }
+        }
     }
     Ok(())
 }

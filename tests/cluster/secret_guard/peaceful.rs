@@ -294,6 +294,18 @@ async fn impersonation(cluster: &Cluster) -> Result<()> {
             "{account}: {made:?}"
         );
     }
+    for (namespace, refused) in [(town.name.as_str(), false), ("kube-system", true)] {
+        let account = format!("system:serviceaccount:{namespace}:ci");
+        town.ask(Person::Admin, &name, &delete("")).await?;
+        done(town.ask(Person::Admin, &name, &for_user(&account)).await?)?;
+        let changed = town.ask(Person::Bob, &name, &patch(json!({}))).await?;
+        assert_eq!(
+            matches!(changed, Answer::Refused(_)),
+            refused,
+            "{account}: {changed:?}"
+        );
+    }
+    town.ask(Person::Admin, &name, &delete("")).await?;
     // What looks like an account's name and is none is a user's.
     let made = town
         .ask(Person::Bob, &name, &for_user("system:serviceaccount:ci"))

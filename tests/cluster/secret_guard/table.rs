@@ -51,6 +51,8 @@ pub(super) enum Target {
     Token,
     /// Alice's, made by Konduktor's client.
     Konduktors,
+    /// The same with our label too, which comes first.
+    Both,
     /// The project's.
     Project,
     /// The project's, with alice's name in the annotation that does not count there.
@@ -61,7 +63,7 @@ pub(super) enum Target {
     Ordinary,
 }
 
-use Target::{Konduktors, Named, Nothing, Old, Ordinary, Project, Token};
+use Target::{Both, Konduktors, Named, Nothing, Old, Ordinary, Project, Token};
 
 impl Target {
     /// Returns the name of the object.
@@ -73,6 +75,11 @@ impl Target {
             }
             Token => (Some(Person::Alice), token()),
             Konduktors => (Some(Person::Alice), konduktors()),
+            Both => {
+                let mut both = konduktors();
+                both["metadata"]["labels"]["keyporter.dev/kind"] = "env".into();
+                (Some(Person::Alice), both)
+            }
             Project => (Some(Person::Carol), project()),
             Named => {
                 let labels = project()["metadata"]["labels"].clone();
@@ -181,6 +188,7 @@ fn changing_kinds() -> Vec<Row> {
     vec![
         ("change the kind", Token, label(&to("keyporter.dev/kind", "default")), KIND_STAYS),
         ("change Konduktor's kind", Konduktors, label(&to("trainy.ai/secret-kind", "git-ssh")), KIND_STAYS),
+        ("change Konduktor's kind under our label", Both, label(&to("trainy.ai/secret-kind", "git-ssh")), KIND_STAYS),
         ("change Konduktor's kind by our label", Konduktors, label(&to("keyporter.dev/kind", "auth")), KIND_STAYS),
         ("change the kind by moving to Konduktor's label", Token, label(&to_konduktors("default")), KIND_STAYS),
         ("change the kind of a project secret", Project, label(&to("keyporter.dev/kind", "default")), projects),
@@ -263,6 +271,8 @@ fn changing_project_secrets() -> Vec<Row> {
         ("make a project secret one's own", Project, into("$WHO"), KEEPERS),
         ("make a project secret alice's", Project, into("alice"), into_alices),
         ("make a project secret nobody's", Project, label(&no_scope), into_nobodys),
+        ("make a project secret with alice's name nobody's", Named,
+            patch(metadata(&no_scope, &json!({"keyporter.dev/owner": null}))), into_nobodys),
         ("make a project secret with alice's name alice's", Named, label(&no_scope), into_alices),
         ("change a project secret with alice's name", Named, patch(values()), KEEPERS),
     ]
