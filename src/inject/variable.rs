@@ -1,34 +1,40 @@
 //! Names of environment variables: which ones a secret may set.
 
 /// Variables that decide which code a program loads, runs or trusts before its own first line. A secret that sets one
-/// could take over every process of the pod, so none does.
-const LOADER_VARIABLES: &[&str] = &[
-    "BASH_ENV",
+/// could take over every process of the pod, so none does. The policy `deploy/policies/env-names.yaml` has the same list.
+pub const LOADER_VARIABLES: &[&str] = &[
     "BASHOPTS",
+    "BASH_ENV",
     "CDPATH",
     "CLASSPATH",
+    "DOTNET_STARTUP_HOOKS",
     "ENV",
     "GCONV_PATH",
+    "GIT_EXEC_PATH",
     "GLIBC_TUNABLES",
     "HOSTALIASES",
     "IFS",
     "JAVA_TOOL_OPTIONS",
     "JDK_JAVA_OPTIONS",
     "LOCPATH",
+    "LUA_INIT",
     "NLSPATH",
     "NODE_OPTIONS",
     "NODE_PATH",
+    "OPENSSL_CONF",
     "PATH",
     "PERL5DB",
     "PERL5LIB",
     "PERL5OPT",
     "PERLLIB",
+    "PHPRC",
     "PROMPT_COMMAND",
     "PS4",
     "PYTHONHOME",
     "PYTHONINSPECT",
     "PYTHONPATH",
     "PYTHONSTARTUP",
+    "PYTHONUSERBASE",
     "RUBYLIB",
     "RUBYOPT",
     "SHELLOPTS",
@@ -36,7 +42,7 @@ const LOADER_VARIABLES: &[&str] = &[
 ];
 
 /// Families of such variables, by prefix: the dynamic loaders of Linux and macOS, and exported shell functions.
-const LOADER_PREFIXES: &[&str] = &["LD_", "DYLD_", "BASH_FUNC_"];
+pub const LOADER_PREFIXES: &[&str] = &["LD_", "DYLD_", "BASH_FUNC_"];
 
 /// Why a secret may not set a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

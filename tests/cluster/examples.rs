@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     harness::{Cluster, Harness},
     project::{Project, wait_until},
-    support::{Result, control_plane::ADMIN, objects},
+    support::{Result, control_plane::ADMIN, objects, policies},
 };
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples");
@@ -33,6 +33,7 @@ async fn every_kind(cluster: &Cluster) -> Result<()> {
         .ok()?;
     let admin = cluster.admin();
     objects::allow_edit(&admin, "vision", "alice").await?;
+    policies::allow_project_secrets(&admin, "vision", "alice").await?;
     let alice = cluster.kubectl("alice")?.within("vision");
     alice.run(&["apply", "-f", &file("secrets.yaml")])?.ok()?;
 
@@ -134,7 +135,7 @@ fn without_token(spec: Option<PodSpec>) -> Option<PodSpec> {
     Some(spec)
 }
 
-/// As the unmodified client makes them, with the owner that admission will write.
+/// As the unmodified client makes them; admission writes the owner.
 async fn konduktor(cluster: &Cluster) -> Result<()> {
     let project = Project::new(cluster, "examples-konduktor").await?;
     let secret = json!({
@@ -149,7 +150,6 @@ async fn konduktor(cluster: &Cluster) -> Result<()> {
                 "trainy.ai/secret-basename": "dotfiles",
                 "trainy.ai/secret-kind": "default",
             },
-            "annotations": {"keyporter.dev/owner": "alice"},
         },
         "type": "Opaque",
         "data": {"payload.zip": "UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="},

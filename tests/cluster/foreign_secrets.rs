@@ -147,15 +147,15 @@ async fn impersonated(cluster: &Cluster) -> Result<()> {
         "kind": "ClusterRoleBinding",
         "metadata": {"name": "acts-for-alice"},
         "roleRef": {"kind": "ClusterRole", "name": "acts-for-alice", "apiGroup": "rbac.authorization.k8s.io"},
-        "subjects": [{"kind": "User", "name": "carol", "apiGroup": "rbac.authorization.k8s.io"}],
+        "subjects": [{"kind": "User", "name": "dora", "apiGroup": "rbac.authorization.k8s.io"}],
     });
     objects::create(&project.admin, role).await?;
     objects::create(&project.admin, binding).await?;
-    objects::allow_edit(&project.admin, &project.name, "carol").await?;
-    let carol = cluster.client("carol").await?;
-    crate::project::wait_until("carol's rights to be in force", async || {
+    objects::allow_edit(&project.admin, &project.name, "dora").await?;
+    let dora = cluster.client("dora").await?;
+    crate::project::wait_until("dora's rights to be in force", async || {
         Ok(
-            objects::dry_run(&carol, pod(&project.name, "volume", &alices))
+            objects::dry_run(&dora, pod(&project.name, "volume", &alices))
                 .await
                 .is_ok(),
         )
@@ -163,9 +163,9 @@ async fn impersonated(cluster: &Cluster) -> Result<()> {
     .await?;
     // For alice and nobody else; and bob still may not.
     assert_denied(
-        &carol,
+        &dora,
         pod(&project.name, "volume", &user_object("bob", "token")),
-        "carol for bob",
+        "dora for bob",
     )
     .await?;
     assert_denied(bob, pod(&project.name, "volume", &alices), "bob for alice").await

@@ -14,6 +14,7 @@ use crate::support::{
     Result,
     control_plane::{Binaries, ControlPlane},
     keyporter::{self, Keyporter},
+    policies,
 };
 
 /// No trial may hang a run.
@@ -147,6 +148,8 @@ impl Shared {
             "control plane ready after {:.1} s",
             begin.elapsed().as_secs_f64()
         );
+        // They hold for every trial, as in an installation.
+        self.runtime.block_on(policies::apply(&plane))?;
         Ok(Cluster {
             keyporter: OnceCell::new(),
             plane,

@@ -25,6 +25,7 @@ mod operation;
 mod pods;
 mod project;
 mod reinvocation;
+mod secret_guard;
 #[allow(
     dead_code,
     reason = "shared with the demo; each program uses a part of it"
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let trials: Vec<Trial> = [
         identity::trials(&harness),
         controllers::trials(&harness),
+        secret_guard::trials(&harness),
         keyporter_trials(&harness),
     ]
     .into_iter()

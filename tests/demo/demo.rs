@@ -27,7 +27,7 @@ use support::{
     control_plane::{ADMIN, Binaries, ControlPlane},
     keyporter::{self, Keyporter},
     kubectl::Kubectl,
-    objects, wait_for,
+    objects, policies, wait_for,
 };
 
 /// The namespace of the manifests.
@@ -37,6 +37,7 @@ const NAMESPACE: &str = "vision";
 async fn main() -> Result<()> {
     println!("Starting etcd, kube-apiserver, kube-controller-manager and keyporter ...");
     let plane = ControlPlane::start(Binaries::find()?).await?;
+    policies::apply(&plane).await?;
     keyporter::prepare(&plane).await?;
     let keyporter = Keyporter::start(&plane, &binary()?, "keyporter").await?;
     let admin = plane.admin();
@@ -48,6 +49,7 @@ async fn main() -> Result<()> {
         "namespace.yaml",
     )?;
     objects::allow_edit(&admin, NAMESPACE, "alice").await?;
+    policies::allow_project_secrets(&admin, NAMESPACE, "alice").await?;
     let alice = plane.kubectl("alice")?.within(NAMESPACE);
     apply(&alice, "alice", "secrets.yaml")?;
     wait_until_injected(&plane.client("alice").await?).await?;

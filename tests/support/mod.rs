@@ -8,6 +8,7 @@
 //! | [`keyporter`] | the built `keyporter` binary and its webhook configuration |
 //! | [`kubectl`] | the real kubectl, as a given user |
 //! | [`objects`] | creating and reading Kubernetes objects from JSON |
+//! | [`policies`] | the admission policies of `deploy/policies` |
 //! | [`process`] | a child process that cannot outlive its test |
 //! | [`webhook`] | a second mutating webhook that records what it is asked |
 
@@ -17,6 +18,7 @@ pub(crate) mod jobset;
 pub(crate) mod keyporter;
 pub(crate) mod kubectl;
 pub(crate) mod objects;
+pub(crate) mod policies;
 pub(crate) mod process;
 pub(crate) mod webhook;
 

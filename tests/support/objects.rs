@@ -103,31 +103,61 @@ pub(crate) async fn create_namespace(
 /// The rules are those of the role `edit`, taken from the roles that it is aggregated from: the
 /// aggregation is work of kube-controller-manager, which may be absent. JobSets come on top.
 pub(crate) async fn allow_edit(admin: &Client, namespace: &str, user: &str) -> Result<()> {
-    let subjects = json!([{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}]);
     let jobsets = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
-        "metadata": {"namespace": namespace, "name": format!("{user}-jobsets")},
+        "metadata": {"namespace": namespace, "name": format!("{}-jobsets", slug(user))},
         "rules": [{"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": ["*"]}],
     });
     create(admin, jobsets).await?;
     for (name, kind, role) in [
         ("edit", "ClusterRole", "system:aggregate-to-edit"),
         ("view", "ClusterRole", "system:aggregate-to-view"),
-        ("jobsets", "Role", &format!("{user}-jobsets")),
+        ("jobsets", "Role", &format!("{}-jobsets", slug(user))),
     ] {
         let binding = json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "RoleBinding",
-            "metadata": {"namespace": namespace, "name": format!("{user}-{name}")},
+            "metadata": {"namespace": namespace, "name": format!("{}-{name}", slug(user))},
             "roleRef": {"kind": kind, "name": role, "apiGroup": "rbac.authorization.k8s.io"},
-            "subjects": subjects,
+            "subjects": [subject(user)],
         });
         create(admin, binding).await?;
     }
+    wait_until_allowed(
+        admin,
+        namespace,
+        user,
+        ("create", "jobset.x-k8s.io", "jobsets"),
+    )
+    .await
+}
+
+/// A user's name as a part of an object's name. Those that cannot be one differ in length here.
+fn slug(user: &str) -> String {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if user.len() <= 40 && user.chars().all(plain) {
+        return user.to_owned();
+    }
+    let head: String = user.chars().filter(|c| plain(*c)).take(40).collect();
+    format!("{head}-{}", user.len())
+}
+
+/// A user, service accounts too, in a role binding.
+pub(crate) fn subject(user: &str) -> Value {
+    json!({"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"})
+}
+
+/// Returns when the API server knows that `user` may do this: verb, group and resource.
+pub(crate) async fn wait_until_allowed(
+    admin: &Client,
+    namespace: &str,
+    user: &str,
+    (verb, group, resource): (&str, &str, &str),
+) -> Result<()> {
     let review = json!({
         "spec": {"user": user, "resourceAttributes": {
-            "namespace": namespace, "verb": "create", "group": "jobset.x-k8s.io", "resource": "jobsets",
+            "namespace": namespace, "verb": verb, "group": group, "resource": resource,
         }},
     });
     let review: SubjectAccessReview = serde_json::from_value(review)?;

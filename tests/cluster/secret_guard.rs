@@ -1,0 +1,33 @@
+//! Secrets are guarded by the policies of `deploy/policies`, without keyporter itself.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`attacks`] | everybody tries every row of the table |
+//! | [`names`] | variables that a secret may not set |
+//! | [`peaceful`] | what honest people and programs do works as before |
+//! | [`pods`] | what keyporter wrote on a pod stays |
+//! | [`table`] | what may be tried, and what becomes of it |
+//! | [`town`] | the people of a namespace, and requests in their names |
+
+mod attacks;
+mod names;
+mod peaceful;
+mod pods;
+mod table;
+mod town;
+
+use libtest_mimic::Trial;
+
+use crate::harness::Harness;
+
+pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
+    [
+        attacks::trials(harness),
+        names::trials(harness),
+        peaceful::trials(harness),
+        pods::trials(harness),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,93 @@
+//! The admission policies of `deploy/policies`, in force for the whole cluster.
+
+use std::time::Duration;
+
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use super::{
+    Result,
+    control_plane::{ADMIN, ControlPlane},
+    objects, wait_for,
+};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/policies");
+
+/// Applies them as an administrator does, and returns when the API server goes by them.
+pub(crate) async fn apply(plane: &ControlPlane) -> Result<()> {
+    plane.kubectl(ADMIN)?.run(&["apply", "-f", FOLDER])?.ok()?;
+    // Nobody else works here: what this user is refused or given is the policies' doing.
+    let (namespace, user) = ("policies", "policies-probe");
+    let admin = plane.admin();
+    objects::create_namespace(&admin, namespace, json!({}), false).await?;
+    objects::allow_edit(&admin, namespace, user).await?;
+    let probe = plane.client(user).await?;
+    let secret = |kind: &str, scope: &str, owner: &str, key: &str| {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "namespace": namespace,
+                "name": "probe",
+                "labels": {"keyporter.dev/kind": kind, "keyporter.dev/scope": scope},
+                "annotations": {"keyporter.dev/owner": owner},
+            },
+            "stringData": {key: ""},
+        })
+    };
+    wait_for(
+        "the policies to be in force",
+        Duration::from_mins(1),
+        async || {
+            let in_force = stamps(&probe, secret("default", "user", "", "a"), user).await?
+                && refuses(&probe, secret("default", "user", "another", "a")).await?
+                && refuses(&probe, secret("default", "project", "", "a")).await?
+                && refuses(&probe, secret("env", "user", "", "PATH")).await?;
+            Ok(in_force.then_some(()))
+        },
+    )
+    .await
+}
+
+async fn stamps(client: &Client, object: Value, owner: &str) -> Result<bool> {
+    let answer = match objects::dry_run(client, object).await {
+        // Without the stamp there is no owner.
+        Err(kube::Error::Api(_)) => return Ok(false),
+        answer => answer?,
+    };
+    let stamp = answer.annotations().get("keyporter.dev/owner");
+    Ok(stamp.is_some_and(|stamp| stamp == owner))
+}
+
+async fn refuses(client: &Client, object: Value) -> Result<bool> {
+    match objects::dry_run(client, object).await {
+        Ok(_) => Ok(false),
+        Err(kube::Error::Api(_)) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Lets `user` keep the project secrets of `namespace`, as one of its administrators would.
+pub(crate) async fn allow_project_secrets(
+    admin: &Client,
+    namespace: &str,
+    user: &str,
+) -> Result<()> {
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"namespace": namespace, "name": format!("{user}-project-secrets")},
+        "roleRef": {
+            "kind": "ClusterRole", "name": "keyporter-project-secrets", "apiGroup": "rbac.authorization.k8s.io",
+        },
+        "subjects": [objects::subject(user)],
+    });
+    objects::create(admin, binding).await?;
+    objects::wait_until_allowed(
+        admin,
+        namespace,
+        user,
+        ("create", "keyporter.dev", "projectsecrets"),
+    )
+    .await
+}
