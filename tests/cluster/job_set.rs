@@ -48,6 +48,12 @@ async fn job_set(cluster: &Cluster) -> Result<()> {
             Duration::from_secs(20),
             async || match objects::dry_run(project.client(owner), job_set.clone()).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                // The controller's own webhook may answer a moment after the controller says that it is ready.
+                Err(kube::Error::Api(status))
+                    if status.message.contains("failed calling webhook") =>
+                {
+                    Ok(None)
+                }
                 outcome => {
                     let has_defaults = outcome?.data.pointer("/spec/successPolicy").is_some();
                     Ok((has_defaults || controller.is_none()).then_some(()))
