@@ -1,6 +1,6 @@
-//! May somebody act for somebody else? The API server's authorizers are asked.
+//! May somebody act for somebody else, and what is in a running pod? The API server is asked.
 //!
-//! Only where a review has something of another user in it: an ordinary admission asks nothing.
+//! Only where a review has something of another user in it, or enters a pod: the admission of a pod asks nothing.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access>
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde::Deserialize;
+use serde_json::Value;
 use thiserror::Error;
 
 /// How long an answer counts. A right that was taken away works on for as long.
@@ -90,6 +92,21 @@ impl Access {
         let answer = answer.map_err(|_| AccessError::Slow)??;
         asker.remember(key, answer);
         Ok(answer)
+    }
+}
+
+impl Access {
+    /// A running pod as JSON. Without a cluster there is none.
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Value>, AccessError> {
+        let Some(asker) = &self.0 else {
+            return Ok(None);
+        };
+        let pods: Api<Pod> = Api::namespaced(asker.client.clone(), namespace);
+        let pod = tokio::time::timeout(ANSWER_TIMEOUT, pods.get_opt(name)).await;
+        let pod = pod.map_err(|_| AccessError::Slow)?;
+        let pod = pod.map_err(|error| AccessError::Unanswered(Box::new(error)))?;
+        let json = pod.map(serde_json::to_value).transpose();
+        json.map_err(|error| AccessError::Unanswered(Box::new(kube::Error::SerdeError(error))))
     }
 }
 

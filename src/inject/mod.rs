@@ -10,6 +10,7 @@
 //! the same input gives the same bytes.
 
 pub mod annotations;
+pub mod carried;
 pub mod changes;
 pub mod git_ssh;
 pub mod guard;
@@ -158,6 +159,18 @@ pub enum Denial {
         /// Why it cannot be asked.
         why: String,
     },
+    /// Somebody else's running pod, with secrets in it.
+    #[error(
+        "the pod carries secrets of its owner: only they may enter it (exec, attach, port-forward, debug), or who has the \
+         right to impersonate them"
+    )]
+    ForeignPod,
+    /// The same, and nobody knows at the moment whose pod it is or who may act for its owner.
+    #[error("whether you may enter the pod cannot be found out now ({why}), try again")]
+    EntryUnknown {
+        /// Why it cannot be found out.
+        why: String,
+    },
     /// More secrets in more containers than a pod can hold.
     #[error(
         "{entries} variables and folders in each of the pod's {containers} containers are more than a pod can hold; \
@@ -197,6 +210,8 @@ impl Denial {
             Self::InvalidOptOut { .. } => "invalid-opt-out",
             Self::ForeignSecrets { .. } => "foreign-secrets",
             Self::ImpersonationUnknown { .. } => "impersonation-unknown",
+            Self::ForeignPod => "foreign-pod",
+            Self::EntryUnknown { .. } => "entry-unknown",
             Self::TooLarge { .. } => "too-large",
         }
     }

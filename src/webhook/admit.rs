@@ -9,13 +9,14 @@ use super::review::{self, Head, Subject};
 use super::{Fault, Webhook};
 use crate::inject::pod::Pod;
 use crate::inject::stamp::{Stamping, WorkloadRequest, stamp};
-use crate::inject::{self, Decision, Report, Request, Skip, patch};
+use crate::inject::{self, Decision, Denial, Report, Request, Skip, patch};
 
 /// What a review was about, for metrics: a closed list, unlike kinds.
 #[derive(Debug, Clone, Copy)]
 enum Resource {
     Pod,
     Workload,
+    Entry,
     Other,
 }
 
@@ -24,6 +25,7 @@ impl Resource {
         match self {
             Self::Pod => "pods",
             Self::Workload => "workloads",
+            Self::Entry => "entries",
             Self::Other => "other",
         }
     }
@@ -47,6 +49,14 @@ impl Webhook {
                     None => answer_stamping(stamp(request, &self.settings)),
                 };
                 self.finish(&head, Resource::Workload, answer, started)
+            }
+            Subject::Entry => {
+                let answer = entered(self.guard_entry(body, &head).await);
+                self.finish(&head, Resource::Entry, answer, started)
+            }
+            Subject::Debug(pod) => {
+                let answer = entered(self.guard_running(body, &head, pod).await);
+                self.finish(&head, Resource::Entry, answer, started)
             }
             Subject::Other => {
                 self.finish(&head, Resource::Other, skipped(Skip::NotConcerned), started)
@@ -149,6 +159,20 @@ fn answer_stamping(stamping: Stamping<'_>) -> Answer<'_> {
     }
 }
 
+fn entered<'a>(denial: Option<Denial>) -> Answer<'a> {
+    match denial {
+        Some(denial) => denied(&denial),
+        None => Answer {
+            audit: Audit {
+                decision: "allow",
+                reason: "may-enter",
+                ..Audit::default()
+            },
+            ..Answer::default()
+        },
+    }
+}
+
 fn skipped<'a>(skip: Skip) -> Answer<'a> {
     Answer {
         audit: Audit {
@@ -160,7 +184,7 @@ fn skipped<'a>(skip: Skip) -> Answer<'a> {
     }
 }
 
-fn denied<'a>(denial: &inject::Denial) -> Answer<'a> {
+fn denied<'a>(denial: &Denial) -> Answer<'a> {
     Answer {
         denied: Some(denial.to_string()),
         audit: Audit {

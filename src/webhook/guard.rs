@@ -1,4 +1,4 @@
-//! References to Secrets of other users: refused, unless the API server says that the user may act for those.
+//! References to Secrets of other users, and ways into their pods: refused, unless the API server says that the user may act for those.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +9,7 @@ use tracing::warn;
 use super::Webhook;
 use super::review::{self, Head};
 use crate::access::User;
+use crate::inject::carried::Carried;
 use crate::inject::guard::{self, Foreign};
 use crate::inject::owner::{Owner, Rule};
 use crate::inject::pod::Pod;
@@ -63,6 +64,72 @@ impl Webhook {
             return None;
         }
         self.denied(&review::user(body), references).await
+    }
+
+    /// Looks who enters a running pod. The review does not hold it, so the API server is asked for it.
+    pub(super) async fn guard_entry(&self, body: &[u8], head: &Head<'_>) -> Option<Denial> {
+        let (namespace, name) = (head.namespace.as_str(), head.name.as_str());
+        let pod = match self.access.pod(namespace, name).await {
+            // Nobody enters a pod that is not there.
+            Ok(pod) => pod?,
+            Err(error) => {
+                warn!(namespace, name, "a pod cannot be read: {error}");
+                let why = error.to_string();
+                return Some(Denial::EntryUnknown { why });
+            }
+        };
+        match Pod::deserialize(&pod) {
+            Ok(pod) => self.guard_running(body, head, &pod).await,
+            Err(_) => Some(Denial::ForeignPod),
+        }
+    }
+
+    /// Looks at a running pod into which the requester wants to come: by a process, or by an ephemeral container, which may
+    /// refer to Secrets of its own.
+    pub(super) async fn guard_running(
+        &self,
+        body: &[u8],
+        head: &Head<'_>,
+        pod: &Pod<'_>,
+    ) -> Option<Denial> {
+        let annotation = |name: &str| pod.metadata.as_ref()?.annotations.get(name);
+        if let Some(carried) = Carried::read(annotation)
+            && let Some(denial) = self.guard_carried(body, head, carried).await
+        {
+            return Some(denial);
+        }
+        let references = self.foreign(head, pod, Some(head.requester.as_str()))?;
+        self.denied(&review::user(body), references).await
+    }
+
+    async fn guard_carried(
+        &self,
+        body: &[u8],
+        head: &Head<'_>,
+        carried: Carried,
+    ) -> Option<Denial> {
+        let Some(owner) = carried.owner else {
+            return Some(Denial::ForeignPod);
+        };
+        if owner == head.requester.as_str() {
+            return None;
+        }
+        match self
+            .access
+            .may_impersonate(&review::user(body), &owner)
+            .await
+        {
+            Ok(true) => None,
+            Ok(false) => Some(Denial::ForeignPod),
+            Err(error) => {
+                warn!(
+                    user = head.requester.as_str(),
+                    owner, "a right cannot be asked for: {error}"
+                );
+                let why = error.to_string();
+                Some(Denial::EntryUnknown { why })
+            }
+        }
     }
 
     fn foreign(&self, head: &Head<'_>, pod: &Pod<'_>, owner: Option<&str>) -> Option<Vec<Foreign>> {

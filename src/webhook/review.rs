@@ -36,6 +36,10 @@ pub(super) enum Subject<'a> {
     Pod(Pod<'a>),
     /// The creation (`old` is `None`) or update of another object.
     Object { new: Value, old: Option<Value> },
+    /// Somebody enters a running pod: exec, attach or port-forward. The review does not hold the pod.
+    Entry,
+    /// Somebody puts an ephemeral container into a running pod.
+    Debug(Pod<'a>),
     /// Something that keyporter has nothing to say about. The object was not read.
     Other,
     /// An object that is not what its kind says.
@@ -128,9 +132,10 @@ pub(super) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
         let mut request = checked(review)?;
         let object = request.object.take();
         if request.kind.is_pod() {
-            let creates = request.operation == *"CREATE" && request.sub_resource.is_none();
-            let subject = match object {
-                Some(pod) if creates => Subject::Pod(pod),
+            let sub_resource = request.sub_resource.as_ref().map(Text::as_str);
+            let subject = match (object, request.operation.as_str(), sub_resource) {
+                (Some(pod), "CREATE", None) => Subject::Pod(pod),
+                (Some(pod), "UPDATE", Some("ephemeralcontainers")) => Subject::Debug(pod),
                 _ => Subject::Other,
             };
             return Ok(request.reviewed(subject));
@@ -163,6 +168,9 @@ pub(super) fn user(body: &[u8]) -> User {
 
 /// Reads the object of a review that is not about a pod. A Secret is never read: its values are none of our business.
 fn read_object<'a, New, Old>(body: &'a [u8], request: Request<'a, New, Old>) -> Reviewed<'a> {
+    if request.operation == *"CONNECT" && request.enters_a_pod() {
+        return request.reviewed(Subject::Entry);
+    }
     let create = request.operation == *"CREATE";
     let update = request.operation == *"UPDATE";
     if request.sub_resource.is_some() || !(create || update) || request.kind.is_secret() {
@@ -238,6 +246,15 @@ impl Kind<'_> {
 }
 
 impl<'a, New, Old> Request<'a, New, Old> {
+    fn enters_a_pod(&self) -> bool {
+        let kinds = [
+            "PodExecOptions",
+            "PodAttachOptions",
+            "PodPortForwardOptions",
+        ];
+        self.kind.group == *"" && kinds.contains(&self.kind.kind.as_str())
+    }
+
     fn reviewed(self, subject: Subject<'a>) -> Reviewed<'a> {
         let head = Head {
             uid: self.uid,
@@ -305,6 +322,14 @@ mod tests {
     #[case("Job", "CREATE", "{}", "object")]
     #[case("Job", "DELETE", "{}", "other")]
     #[case("Widget", "CREATE", r#"{"spec": {"containers": 7}}"#, "object")]
+    #[case(
+        "PodExecOptions",
+        "CONNECT",
+        r#"{"container": "c", "command": ["sh"]}"#,
+        "entry"
+    )]
+    #[case("PodPortForwardOptions", "CONNECT", r#"{"ports": [80]}"#, "entry")]
+    #[case("NodeProxyOptions", "CONNECT", "{}", "other")]
     #[case("Secret", "CREATE", r#"{"data": {"a": "dg=="}}"#, "other")]
     fn subjects(
         #[case] kind: &str,
@@ -317,6 +342,8 @@ mod tests {
         let subject = match reviewed.subject {
             Subject::Pod(_) => "pod",
             Subject::Object { .. } => "object",
+            Subject::Entry => "entry",
+            Subject::Debug(_) => "debug",
             Subject::Other => "other",
             Subject::Unreadable => "unreadable",
         };

@@ -16,6 +16,7 @@
 )]
 
 mod controllers;
+mod entering;
 mod examples;
 mod foreign_secrets;
 mod harness;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
 fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
     [
         pods::trials(harness),
+        entering::trials(harness),
         examples::trials(harness),
         foreign_secrets::trials(harness),
         workloads::trials(harness),
