@@ -13,8 +13,9 @@
 //!
 //! # Who may depend on whom
 //!
-//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`; `webhook -> access`; `catalog -> inject`.
-//! Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test reads its imports.
+//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`; `webhook -> access`;
+//! `catalog -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
+//! reads its imports.
 //!
 //! # Invariants
 //!

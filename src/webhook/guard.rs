@@ -1,4 +1,5 @@
-//! References to Secrets of other users, and ways into their pods: refused, unless the API server says that the user may act for those.
+//! References to Secrets of other users, and ways into their pods: refused, unless the API server says that the user may
+//! act for those.
 
 use std::collections::BTreeSet;
 
@@ -84,8 +85,8 @@ impl Webhook {
         }
     }
 
-    /// Looks at a running pod into which the requester wants to come: by a process, or by an ephemeral container, which may
-    /// refer to Secrets of its own.
+    /// Looks at a running pod into which the requester wants to come: by a process, or by an ephemeral container, which
+    /// may refer to Secrets of its own.
     pub(super) async fn guard_running(
         &self,
         body: &[u8],
