@@ -67,6 +67,7 @@
 pub mod access;
 pub mod admin;
 pub mod catalog;
+mod causes;
 pub mod certificates;
 pub mod cli;
 pub mod documents;

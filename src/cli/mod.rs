@@ -7,11 +7,14 @@
     reason = "the command line is where the program speaks"
 )]
 
-use std::{error::Error, iter::successors, process::ExitCode};
+use std::{error::Error, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry::{self, LogFilter, LogFormat};
+use crate::{
+    causes::one_line,
+    telemetry::{self, LogFilter, LogFormat},
+};
 
 mod certs;
 mod cluster;
@@ -55,7 +58,7 @@ pub fn run() -> ExitCode {
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", chain(error.as_ref()));
+            eprintln!("error: {}", one_line(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -81,14 +84,6 @@ fn usage(message: &clap::Error) -> ExitCode {
     u8::try_from(message.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    successors(Some(error), |&error| error.source())
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -98,15 +93,5 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn causes_follow_the_error_in_one_line() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("cannot read certs/tls.crt")]
-        struct Outer(#[source] std::io::Error);
-
-        let error = Outer(std::io::Error::other("device lost"));
-        assert_eq!(chain(&error), "cannot read certs/tls.crt: device lost");
     }
 }

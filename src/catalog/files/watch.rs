@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::{LoadError, find, load};
 use crate::catalog::{Catalog, Source};
+use crate::causes::one_line;
 
 /// How long nothing must change before files are read: editors and the kubelet take several steps.
 const QUIET: Duration = Duration::from_millis(200);
@@ -107,7 +108,7 @@ impl<F: FnMut(Result<(), &LoadError>)> Reader<F> {
                 (self.outcome)(Ok(()));
             }
             Err(error) => {
-                let text = chain(&error);
+                let text = one_line(&error);
                 if self.told.as_ref() != Some(&text) {
                     warn!(
                         error = text,
@@ -261,18 +262,6 @@ fn changed(event: notify::Result<Event>) -> Option<Vec<PathBuf>> {
         EventKind::Access(_) => None,
         _ => Some(event.paths),
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
