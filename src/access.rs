@@ -93,9 +93,7 @@ impl Access {
         asker.remember(key, answer);
         Ok(answer)
     }
-}
 
-impl Access {
     /// A running pod as JSON. Without a cluster there is none.
     pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Value>, AccessError> {
         let Some(asker) = &self.0 else {

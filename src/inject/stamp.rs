@@ -78,7 +78,10 @@ pub fn stamp<'a>(request: WorkloadRequest<'a>, settings: &Settings) -> Stamping<
         requester: request.requester,
         trusted: settings.trusts(request.requester),
         // On create there is no old template.
-        changed: !same(&old, &new),
+        changed: old.len() != new.len()
+            || !new
+                .iter()
+                .all(|template| is_same(template, &old_by_pointer)),
         inherited: stamp_of(request.new, &new)
             .or_else(|| stamp_of(request.old.unwrap_or(&Value::Null), &old)),
     };
@@ -125,10 +128,7 @@ pub fn changed<'a>(new: &'a Value, old: Option<&'a Value>) -> Vec<Template<'a>> 
     let old = old.map(template::find).unwrap_or_default();
     let old = by_pointer(&old);
     let mut templates = template::find(new);
-    templates.retain(|template| {
-        let before = old.get(template.pointer.as_str());
-        before.is_none_or(|before| without_ours(before) != without_ours(template.value))
-    });
+    templates.retain(|template| !is_same(template, &old));
     templates
 }
 
@@ -240,13 +240,11 @@ fn write<'a>(patch: &mut Vec<Operation<'a>>, pointer: &str, object: &Value, owne
     ));
 }
 
-/// Whether two lists of templates are the same but for keyporter's own annotations: server-side apply and `replace` drop
-/// those, and dropping them changes nothing of what the pods do.
-fn same(old: &[Template<'_>], new: &[Template<'_>]) -> bool {
-    old.len() == new.len()
-        && old.iter().zip(new).all(|(old, new)| {
-            old.pointer == new.pointer && without_ours(old.value) == without_ours(new.value)
-        })
+/// Whether a template stood at its place before, the same but for keyporter's own annotations: server-side apply and
+/// `replace` drop those, and dropping them changes nothing of what the pods do.
+fn is_same(template: &Template<'_>, old: &HashMap<&str, &Value>) -> bool {
+    let before = old.get(template.pointer.as_str());
+    before.is_some_and(|before| without_ours(before) == without_ours(template.value))
 }
 
 fn without_ours(template: &Value) -> Value {

@@ -14,6 +14,7 @@ use crate::inject::carried::Carried;
 use crate::inject::guard::{self, Foreign};
 use crate::inject::owner::{Owner, Rule};
 use crate::inject::pod::Pod;
+use crate::inject::template::{self, Template};
 use crate::inject::{Denial, stamp};
 
 /// The most users for whom one pod may need the right to act.
@@ -49,22 +50,28 @@ impl Webhook {
         new: &Value,
         old: Option<&Value>,
     ) -> Option<Denial> {
-        let requester = head.requester.as_str();
-        if self.settings.trusts(requester) {
+        if self.settings.trusts(head.requester.as_str()) {
             return None;
         }
-        let templates = stamp::changed(new, old);
-        let pods = templates
-            .iter()
-            .filter_map(|template| Pod::deserialize(template.value).ok());
-        let references: Vec<_> = pods
-            .filter_map(|pod| self.foreign(head, &pod, Some(requester)))
-            .flatten()
-            .collect();
+        // Hardly any workload refers to such a Secret, and comparing templates takes a copy of each.
+        if self.foreign_in(head, &template::find(new)).is_empty() {
+            return None;
+        }
+        let references = self.foreign_in(head, &stamp::changed(new, old));
         if references.is_empty() {
             return None;
         }
         self.denied(&review::user(body), references).await
+    }
+
+    /// References of pod templates to Secrets that are not the requester's.
+    fn foreign_in(&self, head: &Head<'_>, templates: &[Template<'_>]) -> Vec<Foreign> {
+        templates
+            .iter()
+            .filter_map(|template| Pod::deserialize(template.value).ok())
+            .filter_map(|pod| self.foreign(head, &pod, Some(head.requester.as_str())))
+            .flatten()
+            .collect()
     }
 
     /// Looks who enters a running pod. The review does not hold it, so the API server is asked for it.
@@ -93,20 +100,21 @@ impl Webhook {
         head: &Head<'_>,
         pod: &Pod<'_>,
     ) -> Option<Denial> {
+        let user = review::user(body);
         let annotation = |name: &str| pod.metadata.as_ref()?.annotations.get(name);
         if let Some(carried) = Carried::read(annotation)
-            && let Some(denial) = self.guard_carried(body, head, carried).await
+            && let Some(denial) = self.guard_carried(head, &user, carried).await
         {
             return Some(denial);
         }
         let references = self.foreign(head, pod, Some(head.requester.as_str()))?;
-        self.denied(&review::user(body), references).await
+        self.denied(&user, references).await
     }
 
     async fn guard_carried(
         &self,
-        body: &[u8],
         head: &Head<'_>,
+        user: &User,
         carried: Carried,
     ) -> Option<Denial> {
         let Some(owner) = carried.owner else {
@@ -115,22 +123,23 @@ impl Webhook {
         if owner == head.requester.as_str() {
             return None;
         }
-        match self
-            .access
-            .may_impersonate(&review::user(body), &owner)
-            .await
-        {
+        match self.may_act_for(user, &owner).await {
             Ok(true) => None,
             Ok(false) => Some(Denial::ForeignPod),
-            Err(error) => {
-                warn!(
-                    user = head.requester.as_str(),
-                    owner, "a right cannot be asked for: {error}"
-                );
-                let why = error.to_string();
-                Some(Denial::EntryUnknown { why })
-            }
+            Err(why) => Some(Denial::EntryUnknown { why }),
         }
+    }
+
+    /// Whether the user may act for this owner, or why nobody knows.
+    async fn may_act_for(&self, user: &User, owner: &str) -> Result<bool, String> {
+        let answer = self.access.may_impersonate(user, owner).await;
+        answer.map_err(|error| {
+            warn!(
+                user = user.username,
+                owner, "a right cannot be asked for: {error}"
+            );
+            error.to_string()
+        })
     }
 
     fn foreign(&self, head: &Head<'_>, pod: &Pod<'_>, owner: Option<&str>) -> Option<Vec<Foreign>> {
@@ -157,17 +166,10 @@ impl Webhook {
             return Some(Denial::ForeignSecrets { references });
         }
         for owner in owners {
-            match self.access.may_impersonate(user, &owner).await {
+            match self.may_act_for(user, &owner).await {
                 Ok(true) => references.retain(|reference| reference.owner != owner),
                 Ok(false) => return Some(Denial::ForeignSecrets { references }),
-                Err(error) => {
-                    warn!(
-                        user = user.username,
-                        owner, "a right cannot be asked for: {error}"
-                    );
-                    let why = error.to_string();
-                    return Some(Denial::ImpersonationUnknown { references, why });
-                }
+                Err(why) => return Some(Denial::ImpersonationUnknown { references, why }),
             }
         }
         None
