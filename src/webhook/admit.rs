@@ -86,17 +86,19 @@ impl Webhook {
         let decision = inject::decide(request, pod, owner, shelves.visible(), &self.settings);
         let answer = match &decision {
             Decision::Skip(skip, report) => Answer {
-                audit: audit("skip", skip.as_str(), report),
+                audit: audit("skip", skip.as_str(), report, report.in_effect().count()),
                 ..reported(report)
             },
             Decision::Inject(plan) => {
+                let mut count = 0;
                 for secret in plan.report.in_effect() {
                     self.metrics
                         .injected_secret(secret.kind.as_str(), secret.scope.as_str());
+                    count += 1;
                 }
                 Answer {
                     patch: patch::write(plan, ""),
-                    audit: audit("inject", "injected", &plan.report),
+                    audit: audit("inject", "injected", &plan.report, count),
                     ..reported(&plan.report)
                 }
             }
@@ -203,11 +205,16 @@ fn reported<'a>(report: &Report<'a>) -> Answer<'a> {
     }
 }
 
-fn audit<'a>(decision: &'static str, reason: &'static str, report: &Report<'a>) -> Audit<'a> {
+fn audit<'a>(
+    decision: &'static str,
+    reason: &'static str,
+    report: &Report<'a>,
+    injected: usize,
+) -> Audit<'a> {
     Audit {
         decision,
         reason,
         owner: report.owner.and_then(|owner| owner.name),
-        injected: Some(report.in_effect().count().to_string()),
+        injected: Some(injected.to_string()),
     }
 }

@@ -1,7 +1,7 @@
 //! The webhook: `POST /mutate` takes an AdmissionReview and answers it.
 //!
 //! The handler only translates: a body becomes a review, [`crate::inject`] decides, the decision becomes an answer.
-//! Reading, deciding and answering are synchronous and make no call; bodies are never logged.
+//! The admission of a pod makes no call, unless the pod has something of another user in it; bodies are never logged.
 //!
 //! | answer | when |
 //! |---|---|
