@@ -3,19 +3,20 @@
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::program::{file, run, run_with};
+use crate::program::{Run, file, run, run_with};
 
 const SECRETS: &str = "deploy/examples/secrets.yaml";
 
-fn inject(file: &str, more: &[&str]) -> Vec<String> {
-    let mut arguments = vec!["inject", "-f", file, "--secrets", SECRETS, "--as", "alice"];
-    arguments.extend(more);
-    arguments.into_iter().map(str::to_owned).collect()
+/// What alice gets for a text on standard input.
+fn inject(input: &str, more: &[&str]) -> Run {
+    let arguments = ["inject", "-f", "-", "--secrets", SECRETS, "--as", "alice"];
+    run_with(&[&arguments, more].concat(), input)
 }
 
+/// What is printed for alice for a file.
 fn injected(file: &str, more: &[&str]) -> String {
-    let arguments = inject(file, more);
-    run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).printed()
+    let arguments = ["inject", "-f", file, "--secrets", SECRETS, "--as", "alice"];
+    run(&[&arguments, more].concat()).printed()
 }
 
 #[rstest]
@@ -61,11 +62,7 @@ fn yaml_json_and_patch_agree() {
 #[test]
 fn what_was_injected_is_injected_no_second_time() {
     let once = injected("deploy/examples/job.yaml", &[]);
-    let arguments = inject("-", &[]);
-    let again = run_with(
-        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
-        &once,
-    );
+    let again = inject(&once, &[]);
     assert!(
         again.stderr.contains("already-injected"),
         "{}",
@@ -79,12 +76,7 @@ fn documents_that_are_no_workloads_pass_byte_for_byte() {
     let other = "# a comment\nkind: ConfigMap   # with its name\napiVersion: v1\nmetadata: {name: c}\ndata:\n  a: 'yes'\n";
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: vision}\nspec: {containers: [{name: c, image: i}]}\n";
     let input = format!("{other}---\n{pod}---\n{other}");
-    let arguments = inject("-", &[]);
-    let printed = run_with(
-        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
-        &input,
-    )
-    .printed();
+    let printed = inject(&input, &[]).printed();
     assert!(
         printed.starts_with(other) && printed.ends_with(other),
         "{printed}"
@@ -98,12 +90,7 @@ fn items_of_a_list_are_injected_where_they_stand() {
         {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "vision"},
          "spec": {"template": {"spec": {"containers": [{"name": "c"}]}}}}]}"#;
-    let arguments = inject("-", &["-o", "patch"]);
-    let printed = run_with(
-        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
-        list,
-    )
-    .printed();
+    let printed = inject(list, &["-o", "patch"]).printed();
     let patch: Vec<Value> = serde_json::from_str(&printed).unwrap();
     assert!(!patch.is_empty());
     assert!(
@@ -119,9 +106,7 @@ fn items_of_a_list_are_injected_where_they_stand() {
 fn items_of_a_pod_list_need_no_kind_of_their_own() {
     let list = r#"{"apiVersion": "v1", "kind": "PodList", "items": [
         {"metadata": {"name": "p", "namespace": "vision"}, "spec": {"containers": [{"name": "c"}]}}]}"#;
-    let arguments = inject("-", &["-o", "json"]);
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let run = run_with(&arguments, list);
+    let run = inject(list, &["-o", "json"]);
     assert!(
         run.stderr.contains("Pod vision/p: 7 secrets"),
         "{}",
@@ -153,12 +138,7 @@ fn every_workload_with_a_pod_template(
     let workload = format!(
         r#"{{"apiVersion": "{version}", "kind": "{kind}", "metadata": {{"name": "w", "namespace": "vision"}}, "spec": {spec}}}"#
     );
-    let arguments = inject("-", &["-o", "json"]);
-    let printed = run_with(
-        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
-        &workload,
-    )
-    .printed();
+    let printed = inject(&workload, &["-o", "json"]).printed();
     let templates = workload.matches(r#""template""#).count();
     assert_eq!(
         printed.matches("KONDUKTOR_DEFAULT_SECRETS\"").count(),
@@ -188,12 +168,7 @@ fn without_a_user_only_the_projects_secrets_come() {
 fn the_mode_of_a_volume_is_octal_as_kubectl_reads_it() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: vision}\nspec:\n  containers: [{name: c}]\n  \
                volumes: [{name: v, secret: {secretName: s, defaultMode: 0400}}]\n";
-    let arguments = inject("-", &[]);
-    let printed = run_with(
-        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
-        pod,
-    )
-    .printed();
+    let printed = inject(pod, &[]).printed();
     assert!(printed.contains("defaultMode: 256"), "{printed}");
 }
 
@@ -270,12 +245,7 @@ fn a_reference_to_anothers_secret_is_a_warning() {
 fn secrets_without_a_container_are_explained_too() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: vision, annotations: {keyporter.dev/containers: x}}\n\
                spec: {containers: [{name: c}]}\n";
-    let arguments = inject("-", &["-o", "explain"]);
-    let explained = run_with(
-        &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
-        pod,
-    )
-    .printed();
+    let explained = inject(pod, &["-o", "explain"]).printed();
     let rows = explained
         .lines()
         .filter(|line| line.ends_with("not: no container takes part"));
