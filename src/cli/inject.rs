@@ -127,17 +127,12 @@ impl Inject {
             .iter()
             .map(|(name, text)| self.work(&offline, name, text))
             .collect::<Result<Vec<_>, _>>()?;
-        let subjects = || {
-            done.iter()
-                .flat_map(|file| &file.outcomes)
-                .flat_map(|outcome| &outcome.subjects)
-        };
-        if subjects().next().is_none() {
+        if subjects(&done).next().is_none() {
             eprintln!("note: there is no pod and no pod template in what was given");
         } else if self.user.is_none() {
             eprintln!("note: without --as USER only secrets of the project come");
         }
-        match subjects()
+        match subjects(&done)
             .filter(|subject| matches!(subject.fate, Fate::Denied { .. }))
             .count()
         {
@@ -211,6 +206,16 @@ fn read(file: &Path) -> Result<(String, String), Box<dyn Error>> {
     Ok((name, text))
 }
 
+/// All documents of all files.
+fn outcomes<'a>(done: &'a [Done<'_>]) -> impl Iterator<Item = &'a Outcome> {
+    done.iter().flat_map(|file| &file.outcomes)
+}
+
+/// All pods and pod templates of all files.
+fn subjects<'a>(done: &'a [Done<'_>]) -> impl Iterator<Item = &'a Subject> {
+    outcomes(done).flat_map(|outcome| &outcome.subjects)
+}
+
 /// What was decided about each pod, for the person at the terminal.
 fn tell(subjects: &[Subject], output: Output) {
     for subject in subjects {
@@ -265,14 +270,14 @@ fn print_yaml(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
 }
 
 fn print_json(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
-    for outcome in done.iter().flat_map(|file| &file.outcomes) {
+    for outcome in outcomes(done) {
         writeln!(out, "{:#}", outcome.document)?;
     }
     Ok(())
 }
 
 fn print_patches(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
-    for outcome in done.iter().flat_map(|file| &file.outcomes) {
+    for outcome in outcomes(done) {
         writeln!(out, "{}", Value::Array(outcome.patch.clone()))?;
     }
     Ok(())
@@ -280,11 +285,7 @@ fn print_patches(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
 
 fn print_diff(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
     let colour = |colour: AnsiColor| Style::new().fg_color(Some(Color::Ansi(colour)));
-    for outcome in done
-        .iter()
-        .flat_map(|file| &file.outcomes)
-        .filter(|outcome| !outcome.patch.is_empty())
-    {
+    for outcome in outcomes(done).filter(|outcome| !outcome.patch.is_empty()) {
         // Both sides come from the same writer, so that only what the patch did differs.
         let (old, new) = (to_yaml(&outcome.before), to_yaml(&outcome.document));
         let title = outcome
@@ -318,11 +319,7 @@ fn print_diff(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
 }
 
 fn print_explanations(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
-    for subject in done
-        .iter()
-        .flat_map(|file| &file.outcomes)
-        .flat_map(|outcome| &outcome.subjects)
-    {
+    for subject in subjects(done) {
         writeln!(out, "{}", subject.title)?;
         match &subject.owner {
             Some((Some(name), rule)) => writeln!(
