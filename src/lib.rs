@@ -13,8 +13,8 @@
 //!
 //! # Who may depend on whom
 //!
-//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`; `webhook -> access`;
-//! `catalog -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
+//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
+//! `webhook -> {access, ownership}`; `{catalog, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
 //! reads its imports.
 //!
 //! # Invariants
@@ -34,6 +34,7 @@
 //! ```
 //! use keyporter::inject::{
 //!     self, Decision, Request,
+//!     owner::{self, Ownership},
 //!     pod::Pod,
 //!     secret::Description,
 //!     select::{Shelf, Visible},
@@ -53,9 +54,9 @@
 //! let visible = Visible { project: &project, user: &Shelf::default() };
 //!
 //! let pod: Pod<'_> = serde_json::from_str(r#"{"spec": {"containers": [{"name": "train"}]}}"#)?;
-//! let request = Request { requester: "alice", namespace: "vision" };
+//! let request = Request { requester: "alice", groups: &[], namespace: "vision" };
 //! let settings = Settings::default();
-//! let owner = inject::owner_of(request, &pod, &settings);
+//! let Ownership::Known(owner) = owner::of_pod(request, &pod, None, &settings) else { return Err("not hers".into()) };
 //! let decision = inject::decide(request, &pod, owner, visible, &settings);
 //! let Decision::Inject(plan) = decision else { return Err("nothing to inject".into()) };
 //! let patch = serde_json::to_value(inject::patch::write(&plan, ""))?;
@@ -74,6 +75,7 @@ pub mod documents;
 pub mod inject;
 pub mod metrics;
 pub mod offline;
+pub mod ownership;
 pub mod server;
 pub mod telemetry;
 pub mod webhook;

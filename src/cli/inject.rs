@@ -49,7 +49,7 @@ pub(super) struct Inject {
     #[arg(long = "as", value_name = "USER", value_parser = username)]
     user: Option<String>,
 
-    /// A group of that user, as kubectl takes it; may be repeated. No rule looks at groups yet
+    /// A group of that user, as kubectl takes it; may be repeated
     #[arg(long = "as-group", value_name = "GROUP", requires = "user")]
     groups: Vec<String>,
 
@@ -115,6 +115,11 @@ impl Inject {
             catalog: &catalog,
             settings: &settings,
             requester: self.user.as_deref(),
+            groups: self
+                .groups
+                .iter()
+                .map(|group| group.as_str().into())
+                .collect(),
             namespace,
             only_namespace: self.namespace.is_some(),
         };

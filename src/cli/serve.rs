@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fs,
     net::SocketAddr,
     path::PathBuf,
     sync::{
@@ -30,7 +31,9 @@ use crate::{
         watch::{Failure, Observer},
     },
     certificates::{self, DEFAULT_HOSTS, DEFAULT_VALIDITY},
+    inject::proof::KEY_LENGTH,
     metrics::Metrics,
+    ownership::Ownership,
     server::{
         Limits, Server,
         tls::{self, CertificateResolver},
@@ -42,6 +45,11 @@ use crate::{
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the certificate's dates are looked at.
 const CERTIFICATE_CHECK: Duration = Duration::from_mins(1);
+/// Where a pod finds the name of its namespace.
+/// <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>
+const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+/// Where keyporter is usually installed.
+const OWN_NAMESPACE: &str = "keyporter-system";
 /// Where development certificates land when no folder is given.
 const DEVELOPMENT_CERTIFICATES: &str = "certs";
 
@@ -73,6 +81,11 @@ pub(super) struct Serve {
     /// The cluster; without it that of $KUBECONFIG, of ~/.kube/config, or the one that this pod runs in
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+
+    /// keyporter's own namespace, where it keeps the keys of owner proofs; without it that of this pod, or
+    /// keyporter-system. It is left alone
+    #[arg(long, value_name = "NAMESPACE", conflicts_with = "secrets")]
+    own_namespace: Option<String>,
 
     /// Address of the webhook (HTTPS, POST /mutate)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
@@ -119,11 +132,14 @@ impl Serve {
         let certificate = self.certificate(&metrics, &readiness)?;
         let tls = tls::server_config(certificate, self.client_ca_file.as_deref())?;
         tokio::spawn(count(catalog.clone(), metrics.clone()));
+        let mut settings = self.settings.settings();
+        settings.excluded_namespaces.insert(self.own_namespace());
         let webhook = Webhook {
             catalog,
-            settings: Arc::new(self.settings.settings()),
+            settings: Arc::new(settings),
             metrics: metrics.clone(),
             access: filling.access.clone(),
+            ownership: filling.ownership.clone(),
             complete: Arc::clone(&filling.complete),
         };
 
@@ -169,6 +185,9 @@ impl Serve {
         let condition = readiness.condition("catalog");
         let complete = Arc::new(AtomicBool::new(false));
         let mut access = Access::default();
+        let mut key = [0; KEY_LENGTH];
+        getrandom::fill(&mut key)?;
+        let mut ownership = Ownership::standalone(key);
         let files = if self.secrets.is_empty() {
             condition.not_ready("the first list of Secrets is not complete");
             let observer = CatalogObserver {
@@ -176,6 +195,11 @@ impl Serve {
             };
             let client = cluster::client(self.kubeconfig.as_deref()).await?;
             access = Access::new(client.clone());
+            let keys = readiness.condition("owner-keys");
+            let (of_cluster, following) =
+                Ownership::of_cluster(&client, &self.own_namespace(), keys);
+            ownership = of_cluster;
+            tokio::spawn(following);
             let (mut synced, watching) = catalog::watch::watch(client, catalog.clone(), observer);
             tokio::spawn(watching);
             let complete = Arc::clone(&complete);
@@ -210,8 +234,15 @@ impl Serve {
         Ok(Filling {
             complete,
             access,
+            ownership,
             _files: files,
         })
+    }
+
+    fn own_namespace(&self) -> String {
+        let of_pod = || fs::read_to_string(POD_NAMESPACE).ok();
+        let own = self.own_namespace.clone().or_else(of_pod);
+        own.unwrap_or_else(|| OWN_NAMESPACE.to_owned())
     }
 
     /// The folder's certificate, or one made for development.
@@ -240,6 +271,8 @@ struct Filling {
     complete: Arc<AtomicBool>,
     /// Who is asked about rights.
     access: Access,
+    /// What proves whose a workload is.
+    ownership: Ownership,
     /// Ends when it is dropped.
     _files: Option<FileWatch>,
 }

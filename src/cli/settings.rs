@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use crate::inject::settings::{MOUNT_ROOT, Settings};
+use crate::inject::{
+    settings::{MOUNT_ROOT, Settings},
+    trust::Grant,
+};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Injection")]
@@ -15,12 +18,17 @@ pub(super) struct SettingsArguments {
     #[arg(long = "skip-container", value_name = "NAME")]
     sidecars: Vec<String>,
 
-    /// Username of a controller that creates pods or workloads for others, beside those of Kubernetes: its objects
-    /// belong to whom their template's stamp names. May be repeated
+    /// A controller that creates pods or workloads for others, beside those of Kubernetes, with the kinds that it makes
+    /// them from: they belong to whoever made the object. May be repeated
     ///
-    /// Such as system:serviceaccount:jobset-system:jobset-controller-manager.
-    #[arg(long = "trusted-controller", value_name = "USERNAME")]
-    trusted_controllers: Vec<String>,
+    /// Such as system:serviceaccount:jobset-system:jobset-controller-manager=JobSet.jobset.x-k8s.io. The webhook must be
+    /// called for these kinds.
+    #[arg(long = "trusted-controller", value_name = "USERNAME=KIND.GROUP,...")]
+    trusted_controllers: Vec<Grant>,
+
+    /// The same for all members of a group, such as system:serviceaccounts:NAMESPACE; may be repeated
+    #[arg(long = "trusted-controller-group", value_name = "GROUP=KIND.GROUP,...")]
+    trusted_groups: Vec<Grant>,
 
     /// A namespace that is left alone, beside those of Kubernetes and keyporter-system; may be repeated
     #[arg(long = "exclude-namespace", value_name = "NAMESPACE")]
@@ -34,9 +42,12 @@ impl SettingsArguments {
             ..Settings::default()
         };
         settings.sidecars.extend(self.sidecars.iter().cloned());
-        settings
-            .trusted_controllers
-            .extend(self.trusted_controllers.iter().cloned());
+        for grant in &self.trusted_controllers {
+            settings.trust.user(grant.clone());
+        }
+        for grant in &self.trusted_groups {
+            settings.trust.group(grant.clone());
+        }
         settings
             .excluded_namespaces
             .extend(self.excluded_namespaces.iter().cloned());

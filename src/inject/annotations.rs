@@ -23,6 +23,8 @@ pub const OWNER_ID: &str = "keyporter.dev/owner-id";
 /// Annotation of a Secret: its owner's username. Annotation of a workload, of its pod templates and of a pod: the
 /// stamp, the username whose secrets the pods get.
 pub const OWNER: &str = "keyporter.dev/owner";
+/// Annotation of a workload and of its pod templates: the proof that keyporter wrote [`OWNER`] there.
+pub const OWNER_PROOF: &str = "keyporter.dev/owner-proof";
 /// Annotation of a Secret: JSON map from data key to relative path.
 pub const LAYOUT: &str = "keyporter.dev/layout";
 /// Annotation of a Secret: `automatic` (also where absent) or `on-reference`.
@@ -48,6 +50,10 @@ pub const KONDUKTOR_PARENT: &str = "konduktor";
 pub const KONDUKTOR_NAME: &str = "trainy.ai/secret-basename";
 /// Konduktor's label for the kind: `default`, `env` or `git-ssh`.
 pub const KONDUKTOR_KIND: &str = "trainy.ai/secret-kind";
+
+/// Labels by which a pod knows the template that its ReplicaSet was rolled out with: of Deployments, and of Argo's
+/// Rollouts. <https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#pod-template-hash-label>
+pub const TEMPLATE_HASHES: [&str; 2] = ["pod-template-hash", "rollouts-pod-template-hash"];
 
 /// Annotation that the kubelet puts on mirror pods of static pods.
 /// <https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror>

@@ -17,10 +17,12 @@ pub mod guard;
 pub mod layout;
 pub mod mount;
 pub mod name;
+pub mod object;
 pub mod owner;
 pub mod patch;
 pub mod place;
 pub mod pod;
+pub mod proof;
 mod record;
 pub mod secret;
 pub mod select;
@@ -28,6 +30,7 @@ pub mod settings;
 pub mod stamp;
 pub mod template;
 mod text;
+pub mod trust;
 pub mod variable;
 pub mod warning;
 
@@ -39,19 +42,31 @@ use thiserror::Error;
 use annotations::{self as names, Wishes};
 use changes::{Changes, Placement};
 use owner::Owner;
-use pod::{Metadata, Pod};
+use pod::{Metadata, Pod, Text};
 use secret::Secret;
 use select::{Reason, Selection, Visible};
 use settings::Settings;
+use trust::Trusted;
 use warning::Warning;
 
-/// Who creates a pod, and where.
+/// Who asks for a pod or workload, and where.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// `request.userInfo.username`: whom the API server authenticated.
     pub requester: &'a str,
-    /// The pod's namespace.
+    /// `request.userInfo.groups`.
+    pub groups: &'a [Text<'a>],
+    /// The namespace.
     pub namespace: &'a str,
+}
+
+impl Request<'_> {
+    /// What the requester is trusted with; `None` for everybody who acts for themselves.
+    #[must_use]
+    pub fn trusted<'s>(&self, settings: &'s Settings) -> Option<Trusted<'s>> {
+        let groups = self.groups.iter().map(Text::as_str);
+        settings.trust.of(self.requester, groups)
+    }
 }
 
 /// What becomes of a pod.
@@ -139,6 +154,32 @@ pub enum Denial {
         /// The value.
         value: String,
     },
+    /// The name of another user where an owner is written.
+    #[error(
+        "the annotation keyporter.dev/owner names {stamp:?}; leave it out, or ask for the right to impersonate that user"
+    )]
+    ForeignStamp {
+        /// The name.
+        stamp: String,
+    },
+    /// The same, and nobody knows at the moment whether it is allowed.
+    #[error(
+        "the annotation keyporter.dev/owner names {stamp:?}; whether you may act for that user cannot be asked now ({why}), try again"
+    )]
+    StampUnknown {
+        /// The name.
+        stamp: String,
+        /// Why it cannot be asked.
+        why: String,
+    },
+    /// Nobody knows at the moment whose the object is that a controller made this one from.
+    #[error("the owner of {object} cannot be found out now ({why}), try again")]
+    OwnerUnknown {
+        /// That object.
+        object: String,
+        /// Why.
+        why: String,
+    },
     /// References to Secrets of another user.
     #[error(
         "refers to secrets of another user: {}; use secrets of your own or of the project, or ask for the right to impersonate that user",
@@ -208,6 +249,9 @@ impl Denial {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::InvalidOptOut { .. } => "invalid-opt-out",
+            Self::ForeignStamp { .. } => "foreign-stamp",
+            Self::StampUnknown { .. } => "stamp-unknown",
+            Self::OwnerUnknown { .. } => "owner-unknown",
             Self::ForeignSecrets { .. } => "foreign-secrets",
             Self::ImpersonationUnknown { .. } => "impersonation-unknown",
             Self::ForeignPod => "foreign-pod",
@@ -263,14 +307,8 @@ struct Marks<'a> {
     record: Option<String>,
 }
 
-/// The owner of a pod that is being created.
-#[must_use]
-pub fn owner_of<'a>(request: Request<'a>, pod: &'a Pod<'a>, settings: &Settings) -> Owner<'a> {
-    Owner::of_pod(request.requester, stamp_of(pod), settings)
-}
-
-/// Decides about the creation of a pod, or about a pod template taken for one. `owner` is [`owner_of`] it, and `visible`
-/// what that owner may see in the pod's namespace.
+/// Decides about the creation of a pod, or about a pod template taken for one. `owner` is [whose it is](owner::of_pod),
+/// and `visible` what that owner may see in the pod's namespace.
 #[must_use]
 pub fn decide<'a>(
     request: Request<'a>,
@@ -292,7 +330,7 @@ pub fn decide<'a>(
         Err(denial) => return Decision::Deny(denial),
     };
     let mut selection = select::select(visible, &wishes);
-    warn_of_pod(&mut selection, &owner, pod, &wishes);
+    warn_of_pod(&mut selection, pod, &wishes);
     if let Err(denial) = place::check_size(&pod.spec, &selection, &wishes, settings) {
         return Decision::Deny(denial);
     }
@@ -331,12 +369,9 @@ pub fn decide<'a>(
     Decision::Skip(skip, plan.report)
 }
 
-fn stamp_of<'a>(pod: &'a Pod<'a>) -> Option<&'a str> {
-    pod.metadata.as_ref()?.annotations.get(names::OWNER)
-}
-
 /// Reasons that leave the pod no say.
-fn left_alone(request: Request<'_>, pod: &Pod<'_>, settings: &Settings) -> Option<Skip> {
+#[must_use]
+pub fn left_alone(request: Request<'_>, pod: &Pod<'_>, settings: &Settings) -> Option<Skip> {
     let annotations = pod.metadata.as_ref().map(|metadata| &metadata.annotations);
     let windows = pod.spec.os.as_ref().is_some_and(|os| os.name == *"windows")
         || pod.spec.node_selector.get(names::OPERATING_SYSTEM) == Some("windows");
@@ -351,21 +386,7 @@ fn left_alone(request: Request<'_>, pod: &Pod<'_>, settings: &Settings) -> Optio
     }
 }
 
-fn warn_of_pod<'a>(
-    selection: &mut Selection<'a>,
-    owner: &Owner<'a>,
-    pod: &'a Pod<'a>,
-    wishes: &Wishes<'a>,
-) {
-    if let (Some(stamp), Some(requester), owner::Rule::Requester) =
-        (stamp_of(pod), owner.name, owner.rule)
-        && stamp != requester
-    {
-        selection.warnings.push(Warning::StampIgnored {
-            stamp,
-            owner: requester,
-        });
-    }
+fn warn_of_pod<'a>(selection: &mut Selection<'a>, pod: &'a Pod<'a>, wishes: &Wishes<'a>) {
     let absent = |name: &&str| {
         !place::containers(&pod.spec).any(|(_, _, container)| container.name == **name)
     };

@@ -355,34 +355,37 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Adds an annotation to the object whose `metadata` is at `path`.
-    pub(super) fn annotation(
+    /// Adds annotations to the object whose `metadata` is at `path`.
+    pub(super) fn annotations(
         path: &str,
         parents: Parents,
-        key: &'static str,
-        value: &'a str,
-    ) -> Self {
-        let entries = || Entries(vec![(key, Cow::Borrowed(value))]);
+        entries: Vec<(&'static str, Cow<'a, str>)>,
+    ) -> Vec<Self> {
+        if entries.is_empty() {
+            return vec![];
+        }
         match parents {
             Parents::NoMetadata => {
                 let metadata = NewMetadata {
-                    annotations: entries(),
+                    annotations: Entries(entries),
                     ..NewMetadata::default()
                 };
-                Self::add(path.to_owned(), Value::Metadata(metadata))
+                vec![Self::add(path.to_owned(), Value::Metadata(metadata))]
             }
             Parents::NoAnnotations => {
-                Self::add(format!("{path}/annotations"), Value::Map(entries()))
+                let annotations = Value::Map(Entries(entries));
+                vec![Self::add(format!("{path}/annotations"), annotations)]
             }
-            Parents::Annotations => Self::add(
-                member(&format!("{path}/annotations"), key),
-                Value::Text(Cow::Borrowed(value)),
-            ),
+            Parents::Annotations => {
+                let path = format!("{path}/annotations");
+                let add = |(key, value)| Self::add(member(&path, key), Value::Text(value));
+                entries.into_iter().map(add).collect()
+            }
         }
     }
 }
 
-/// What there is of an object's metadata to put an annotation into.
+/// What there is of an object's metadata to put annotations into.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Parents {
     NoMetadata,

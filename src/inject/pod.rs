@@ -10,6 +10,8 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::annotations as names;
+use super::object::{Controller, Kind};
 pub use super::text::Text;
 
 /// A pod, or a pod template: both have `metadata` and `spec`.
@@ -44,6 +46,59 @@ pub struct Metadata<'a> {
     /// `annotations`.
     #[serde(borrow, default)]
     pub annotations: Map<'a>,
+    /// `ownerReferences`.
+    #[serde(borrow, default, rename = "ownerReferences")]
+    pub owner_references: Option<Vec<OwnerReference<'a>>>,
+}
+
+/// An entry of `ownerReferences`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnerReference<'a> {
+    /// `apiVersion`.
+    #[serde(borrow, default)]
+    pub api_version: Text<'a>,
+    /// `kind`.
+    #[serde(borrow, default)]
+    pub kind: Text<'a>,
+    /// `name`.
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    /// `uid`.
+    #[serde(borrow, default)]
+    pub uid: Text<'a>,
+    /// `controller`.
+    #[serde(default)]
+    pub controller: Option<bool>,
+}
+
+impl Metadata<'_> {
+    /// From what a controller made the pod.
+    #[must_use]
+    pub fn controller(&self) -> Option<Controller<'_>> {
+        let mut references = self.owner_references.iter().flatten();
+        let reference = references.find(|reference| reference.controller == Some(true))?;
+        let OwnerReference {
+            api_version,
+            kind,
+            name,
+            uid,
+            ..
+        } = reference;
+        Some(Controller {
+            api_version: api_version.as_str(),
+            kind: Kind::new(api_version.as_str(), kind.as_str()),
+            name: name.as_str(),
+            uid: uid.as_str(),
+        })
+    }
+
+    /// The hash of the template that a ReplicaSet was rolled out with.
+    #[must_use]
+    pub fn template_hash(&self) -> Option<&str> {
+        let mut names = names::TEMPLATE_HASHES.iter();
+        names.find_map(|name| self.labels.get(name))
+    }
 }
 
 /// `spec`.
@@ -331,8 +386,8 @@ pub struct SecretVolume<'a> {
     pub secret_name: Option<Text<'a>>,
 }
 
-/// A map of strings (labels, annotations, a node selector), of which only keyporter's own entries and those of
-/// `kubernetes.io/` are kept.
+/// A map of strings (labels, annotations, a node selector), of which only keyporter's own entries, those of
+/// `kubernetes.io/` and [`names::TEMPLATE_HASHES`] are kept.
 #[derive(Debug, Default)]
 pub struct Map<'a> {
     /// Whether the map is there at all, be it empty.
@@ -399,7 +454,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Map<'a> {
 }
 
 fn is_kept(key: &str) -> bool {
-    key.starts_with(super::annotations::PREFIX) || key.starts_with("kubernetes.io/")
+    key.starts_with(names::PREFIX)
+        || key.starts_with("kubernetes.io/")
+        || names::TEMPLATE_HASHES.contains(&key)
 }
 
 #[cfg(test)]

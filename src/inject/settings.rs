@@ -2,19 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// Kubernetes' own workload controllers, which create pods for others and never for themselves. Service accounts of
-/// `kube-system` where kube-controller-manager runs with `--use-service-account-credentials`, its own name elsewhere.
-/// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#controller-roles>
-const KUBERNETES_CONTROLLERS: [&str; 8] = [
-    "system:kube-controller-manager",
-    "system:serviceaccount:kube-system:cronjob-controller",
-    "system:serviceaccount:kube-system:daemon-set-controller",
-    "system:serviceaccount:kube-system:deployment-controller",
-    "system:serviceaccount:kube-system:job-controller",
-    "system:serviceaccount:kube-system:replicaset-controller",
-    "system:serviceaccount:kube-system:replication-controller",
-    "system:serviceaccount:kube-system:statefulset-controller",
-];
+use super::trust::Trust;
 
 /// Containers that other injectors add for their own use. They need no secrets of ours.
 const SIDECARS: [&str; 14] = [
@@ -52,18 +40,10 @@ pub struct Settings {
     pub mount_root: String,
     /// Names of containers that get nothing: sidecars of other injectors.
     pub sidecars: BTreeSet<String>,
-    /// Usernames of controllers whose pods belong to whoever the template's stamp names.
-    pub trusted_controllers: BTreeSet<String>,
+    /// Controllers whose pods belong to whoever the template's stamp names.
+    pub trust: Trust,
     /// Namespaces that are left alone.
     pub excluded_namespaces: BTreeSet<String>,
-}
-
-impl Settings {
-    /// Whether this username is that of a controller that acts for others.
-    #[must_use]
-    pub fn trusts(&self, username: &str) -> bool {
-        self.trusted_controllers.contains(username)
-    }
 }
 
 impl Default for Settings {
@@ -72,7 +52,7 @@ impl Default for Settings {
         Self {
             mount_root: MOUNT_ROOT.to_owned(),
             sidecars: set(&SIDECARS),
-            trusted_controllers: set(&KUBERNETES_CONTROLLERS),
+            trust: Trust::default(),
             excluded_namespaces: set(&SYSTEM_NAMESPACES),
         }
     }

@@ -1,37 +1,58 @@
 //! The stamp: whoever creates a workload is written into its pod templates, so that a pod that a controller makes from
-//! them much later still has an owner.
+//! them much later still has an owner. With it stands a [proof](super::proof) that keyporter wrote it there.
 //!
 //! A stamp stands for the person who last decided what the pods do. So it goes to whoever changes a pod template, and
 //! stays through everything else: scaling, labels, a controller's bookkeeping, an apply that drops annotations it does
 //! not know. An update that leaves the templates as they are never adds a stamp to a place without one: that would roll
 //! out a Deployment because somebody scaled it, and a Job would refuse it (its template is immutable).
 //!
-//! What a client writes there itself is not believed, but for their own name and for trusted controllers: otherwise
-//! whoever may edit a workload could run it with anybody's secrets, and a rollback, which brings back the old stamp with
-//! the old template, would run what one person chose with the secrets of another.
+//! What a client writes there itself counts if it is their own name, or that of somebody for whom they may act. Any
+//! other name is refused, unless keyporter had written it: a rollback, or a Job made by hand from another's CronJob,
+//! brings it along, and runs what one person chose. It is then replaced by the name of who does that.
 
-use std::collections::HashMap;
+mod same;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
 use super::annotations as names;
+use super::object::{Controller, Kind, Object};
+use super::owner::{self, Stamp};
 use super::patch::{Operation, Parents};
+use super::proof::{self, Proofs};
 use super::settings::Settings;
 use super::template::{self, Template};
+use super::trust::Trusted;
 use super::warning::Warning;
-use super::{Denial, Skip};
+use super::{Denial, Request, Skip};
+
+pub use same::changed;
 
 /// A request that creates or updates a workload.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkloadRequest<'a> {
-    /// `request.userInfo.username`.
-    pub requester: &'a str,
-    /// `request.namespace`.
-    pub namespace: &'a str,
+    /// Who asks for it, and where.
+    pub request: Request<'a>,
+    /// What it is.
+    pub object: Object<'a>,
     /// `request.object`.
     pub new: &'a Value,
     /// `request.oldObject`; `None` on create.
     pub old: Option<&'a Value>,
+    /// For proofs; `None` outside of a cluster, where none are written.
+    pub proofs: Option<Proofs<'a>>,
+    /// What the cluster has answered so far.
+    pub answers: &'a Answers,
+}
+
+/// What only a cluster can tell. Empty at first; [`stamp`] says what it needs.
+#[derive(Debug, Clone, Default)]
+pub struct Answers {
+    /// For whom the requester may act, of those that were asked about.
+    pub acts_for: BTreeMap<String, bool>,
+    /// The owner of the object that the controller made this one from; `Some(None)` where that has none.
+    pub followed: Option<Option<String>>,
 }
 
 /// What becomes of a workload.
@@ -40,14 +61,18 @@ pub enum Stamping<'a> {
     /// It is admitted as it is.
     Skip(Skip),
     /// Its owner is written.
-    Stamp(Stamp<'a>),
+    Stamp(Written<'a>),
     /// It is refused.
     Deny(Denial),
+    /// May the requester act for these users? To be asked again with the [`Answers`].
+    Ask(BTreeSet<&'a str>),
+    /// Whose is this object? To be asked again with the [`Answers`].
+    Follow(Controller<'a>),
 }
 
 /// A name to write into a workload.
 #[derive(Debug)]
-pub struct Stamp<'a> {
+pub struct Written<'a> {
     /// The owner of the pods to come.
     pub owner: &'a str,
     /// The patch.
@@ -56,80 +81,320 @@ pub struct Stamp<'a> {
     pub warnings: Vec<Warning<'a>>,
 }
 
-/// Decides about the creation or update of an object with pod templates.
+/// Decides about the creation or update of an object with pod templates, or of a kind that a trusted controller makes
+/// pods from.
 #[must_use]
-pub fn stamp<'a>(request: WorkloadRequest<'a>, settings: &Settings) -> Stamping<'a> {
+pub fn stamp<'a>(workload: WorkloadRequest<'a>, settings: &'a Settings) -> Stamping<'a> {
+    let WorkloadRequest {
+        request, new, old, ..
+    } = workload;
     if settings.excluded_namespaces.contains(request.namespace) {
         return Stamping::Skip(Skip::ExcludedNamespace);
     }
-    let new = template::find(request.new);
-    if new.is_empty() {
+    let templates = template::find(new);
+    let kind = workload.object.kind;
+    let is_made_from = !kind.is_kubernetes() && settings.trust.knows(kind);
+    if templates.is_empty() && !(is_made_from && template::can_be_annotated(new)) {
         return Stamping::Skip(Skip::NoPodTemplate);
     }
-    let old = request.old.map(template::find).unwrap_or_default();
-    let old_by_pointer = by_pointer(&old);
-    if let Some(denial) = new
+    let old_templates = old.map(template::find).unwrap_or_default();
+    let before = same::by_pointer(&old_templates);
+    if let Some(denial) = templates
         .iter()
-        .find_map(|template| wrong_opt_out(template, &old_by_pointer))
+        .find_map(|template| wrong_opt_out(template, &before))
     {
         return Stamping::Deny(denial);
     }
+    let places = places(&workload, &templates, &before);
     let change = Change {
-        requester: request.requester,
-        trusted: settings.trusts(request.requester),
-        // On create there is no old template.
-        changed: old.len() != new.len()
-            || !new
-                .iter()
-                .all(|template| is_same(template, &old_by_pointer)),
-        inherited: stamp_of(request.new, &new)
-            .or_else(|| stamp_of(request.old.unwrap_or(&Value::Null), &old)),
+        workload,
+        settings,
+        changed: old.is_none_or(|old| same::decides_otherwise(kind, old, new)),
     };
-    let before = request.old.and_then(owner_annotation);
-    let mut places = vec![("", request.new, before)];
-    places.extend(new.iter().map(|template| {
-        let before = old_by_pointer
-            .get(template.pointer.as_str())
-            .and_then(|old| owner_annotation(old));
-        (template.pointer.as_str(), template.value, before)
-    }));
-    let owners: Vec<_> = places
-        .iter()
-        .map(|(_, value, before)| change.owner(owner_annotation(value), *before))
-        .collect();
-    let mut patch = Vec::new();
-    for ((pointer, value, _), owner) in places.iter().zip(&owners) {
-        if let Some(owner) = owner {
-            write(&mut patch, pointer, value, owner);
-        }
-    }
-    // The object's own stands first; the pods get that of a template.
-    match owners.iter().rev().find_map(|owner| *owner) {
-        Some(owner) if !patch.is_empty() => {
-            let stamps = places
-                .iter()
-                .map(|(_, value, before)| (owner_annotation(value), *before));
-            let warnings = change.warnings(owner, stamps);
-            Stamping::Stamp(Stamp {
-                owner,
-                patch,
-                warnings,
-            })
-        }
-        Some(_) => Stamping::Skip(Skip::AlreadyStamped),
-        None if change.changed => Stamping::Skip(Skip::ControllersObject),
-        None => Stamping::Skip(Skip::TemplateUnchanged),
+    let targets = match request.trusted(settings) {
+        Some(trusted) => change.of_controller(&places, &trusted),
+        None => change.of_person(&places),
+    };
+    match targets {
+        Ok(targets) => change.finish(&places, &targets),
+        Err(instead) => instead,
     }
 }
 
-/// The pod templates that a request makes or changes.
+/// The highest number of a key that a proof in this object says it was written with.
 #[must_use]
-pub fn changed<'a>(new: &'a Value, old: Option<&'a Value>) -> Vec<Template<'a>> {
-    let old = old.map(template::find).unwrap_or_default();
-    let old = by_pointer(&old);
-    let mut templates = template::find(new);
-    templates.retain(|template| !is_same(template, &old));
-    templates
+pub fn newest_key(object: &Value) -> Option<u32> {
+    let templates = template::find(object);
+    let values = templates.iter().map(|template| template.value);
+    let stamps = std::iter::once(object).chain(values).filter_map(Stamp::of);
+    stamps
+        .filter_map(|stamp| proof::key_number(stamp.proof?))
+        .max()
+}
+
+/// A place for a stamp: the object, or one of its pod templates.
+struct Place<'a> {
+    pointer: String,
+    value: &'a Value,
+    /// The stamp that the request brings.
+    now: Option<Stamp<'a>>,
+    /// The one that stood there.
+    before: Option<Stamp<'a>>,
+}
+
+fn places<'a>(
+    workload: &WorkloadRequest<'a>,
+    templates: &[Template<'a>],
+    before: &HashMap<&str, &'a Value>,
+) -> Vec<Place<'a>> {
+    let object = Place {
+        pointer: String::new(),
+        value: workload.new,
+        now: Stamp::of(workload.new),
+        before: workload.old.and_then(Stamp::of),
+    };
+    let templates = templates.iter().map(|template| Place {
+        pointer: template.pointer.clone(),
+        value: template.value,
+        now: Stamp::of(template.value),
+        before: before
+            .get(template.pointer.as_str())
+            .and_then(|old| Stamp::of(old)),
+    });
+    std::iter::once(object).chain(templates).collect()
+}
+
+/// What is to stand at a place.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    owner: &'a str,
+    proof: ProofOf<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum ProofOf<'a> {
+    /// This object's: the one that is there if it holds, else a new one.
+    Object,
+    /// The one that stood there, whatever it is worth.
+    Before(Option<&'a str>),
+}
+
+impl<'a> Target<'a> {
+    fn new(owner: &'a str) -> Self {
+        let proof = ProofOf::Object;
+        Self { owner, proof }
+    }
+
+    fn restored(before: Stamp<'a>) -> Self {
+        let Stamp { owner, proof } = before;
+        let proof = ProofOf::Before(proof);
+        Self { owner, proof }
+    }
+}
+
+/// What decides about every stamp of a workload.
+struct Change<'a> {
+    workload: WorkloadRequest<'a>,
+    settings: &'a Settings,
+    /// Whether what the pods do is new or other than before.
+    changed: bool,
+}
+
+/// A target for each place, or what is to be answered instead.
+type Targets<'a> = Result<Vec<Option<Target<'a>>>, Stamping<'a>>;
+
+impl<'a> Change<'a> {
+    fn of_person(&self, places: &[Place<'a>]) -> Targets<'a> {
+        let answers = &self.workload.answers.acts_for;
+        let unknown: BTreeSet<_> = places
+            .iter()
+            .filter_map(|place| self.claim(place))
+            .map(|claim| claim.owner)
+            .filter(|name| !answers.contains_key(*name))
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Stamping::Ask(unknown));
+        }
+        places
+            .iter()
+            .map(|place| self.persons_place(place))
+            .collect()
+    }
+
+    /// A name that the requester writes, other than their own and other than what stands there and stays.
+    fn claim(&self, place: &Place<'a>) -> Option<Stamp<'a>> {
+        let stood = |now: &Stamp<'_>| place.before.is_some_and(|before| before.owner == now.owner);
+        place
+            .now
+            .filter(|now| now.owner != self.workload.request.requester)
+            .filter(|now| self.changed || !stood(now))
+    }
+
+    fn persons_place(&self, place: &Place<'a>) -> Result<Option<Target<'a>>, Stamping<'a>> {
+        let requester = self.workload.request.requester;
+        if let Some(claim) = self.claim(place) {
+            if self.workload.answers.acts_for.get(claim.owner) == Some(&true) {
+                return Ok(Some(Target::new(claim.owner)));
+            }
+            let stood = place
+                .before
+                .is_some_and(|before| before.owner == claim.owner);
+            if !stood && !self.is_history(claim) {
+                return Err(Stamping::Deny(Denial::ForeignStamp {
+                    stamp: claim.owner.to_owned(),
+                }));
+            }
+        }
+        let own = place.now.is_some_and(|now| now.owner == requester);
+        if self.changed || own && place.before.is_none_or(|before| before.owner != requester) {
+            return Ok(Some(Target::new(requester)));
+        }
+        let none = place.now.map(|_| Target::new(requester));
+        Ok(place.before.map(Target::restored).or(none))
+    }
+
+    /// Whether keyporter wrote this stamp on the object, or on what it says that it was made from.
+    fn is_history(&self, claim: Stamp<'a>) -> bool {
+        let controller = Controller::of(self.workload.new);
+        let objects = std::iter::once(self.workload.object);
+        claim.holds(
+            self.workload.proofs,
+            objects.chain(
+                controller
+                    .into_iter()
+                    .flat_map(|controller| self.sources(controller)),
+            ),
+        )
+    }
+
+    fn of_controller(&self, places: &[Place<'a>], trusted: &Trusted<'_>) -> Targets<'a> {
+        let WorkloadRequest {
+            object,
+            new,
+            proofs,
+            ..
+        } = self.workload;
+        let controller =
+            Controller::of(new).filter(|controller| trusted.makes_from(controller.kind));
+        let sources: Vec<_> = controller
+            .into_iter()
+            .flat_map(|controller| self.sources(controller))
+            .chain([object])
+            .collect();
+        let proved = |stamp: Option<Stamp<'a>>| {
+            stamp.filter(|stamp| stamp.holds(proofs, sources.iter().copied()))
+        };
+        let first = |of: fn(&Place<'a>) -> Option<Stamp<'a>>| {
+            let stamps = places.iter().filter_map(|place| proved(of(place)));
+            stamps.map(|stamp| stamp.owner).next()
+        };
+        let mut inherited = first(|place| place.now).or_else(|| first(|place| place.before));
+        if inherited.is_none() && self.changed {
+            match (&self.workload.answers.followed, controller) {
+                (Some(followed), _) => inherited = followed.as_deref(),
+                (None, Some(controller)) => {
+                    if let Some(controller) = owner::follow(trusted, controller) {
+                        return Err(Stamping::Follow(controller));
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        // Who rolls ReplicaSets out compares their templates with its own, and would make another at every difference.
+        // Their pods are proved by its name.
+        if object.kind == Kind::REPLICA_SET && controller.is_some() {
+            let skip = match inherited {
+                Some(_) => Skip::AlreadyStamped,
+                None => Skip::ControllersObject,
+            };
+            return Err(Stamping::Skip(skip));
+        }
+        let target = |place: &Place<'a>| {
+            let now = proved(place.now).map(|now| Target::new(now.owner));
+            let before = proved(place.before).map(Target::restored);
+            let inherited = inherited.filter(|_| self.changed).map(Target::new);
+            now.or(before).or(inherited)
+        };
+        Ok(places.iter().map(target).collect())
+    }
+
+    fn sources(&self, controller: Controller<'a>) -> impl Iterator<Item = Object<'a>> {
+        let template_hash = template_hash(self.workload.new);
+        controller.sources(template_hash, self.settings.trust.rolling())
+    }
+
+    fn finish(&self, places: &[Place<'a>], targets: &[Option<Target<'a>>]) -> Stamping<'a> {
+        let mut patch = Vec::new();
+        for (place, target) in places.iter().zip(targets) {
+            if let Some(target) = target {
+                self.write(&mut patch, place, *target);
+            }
+        }
+        // The object's own stands first; the pods get that of a template.
+        match targets.iter().rev().find_map(|target| *target) {
+            Some(Target { owner, .. }) if !patch.is_empty() => Stamping::Stamp(Written {
+                owner,
+                patch,
+                warnings: self.warnings(owner, places),
+            }),
+            Some(_) => Stamping::Skip(Skip::AlreadyStamped),
+            None if self.changed => Stamping::Skip(Skip::ControllersObject),
+            None => Stamping::Skip(Skip::TemplateUnchanged),
+        }
+    }
+
+    fn write(&self, patch: &mut Vec<Operation<'a>>, place: &Place<'a>, target: Target<'a>) {
+        if !template::can_be_annotated(place.value) {
+            return;
+        }
+        let mut entries: Vec<(&'static str, std::borrow::Cow<'a, str>)> = Vec::new();
+        let now = place.now.filter(|now| now.owner == target.owner);
+        if now.is_none() {
+            entries.push((names::OWNER, target.owner.into()));
+        }
+        let there = place.value.pointer("/metadata/annotations");
+        let there = there.and_then(|annotations| annotations.get(names::OWNER_PROOF)?.as_str());
+        match (target.proof, self.workload.proofs) {
+            (ProofOf::Before(Some(proof)), _) if there != Some(proof) => {
+                entries.push((names::OWNER_PROOF, proof.into()));
+            }
+            (ProofOf::Object, Some(proofs)) => {
+                let object = self.workload.object;
+                let holds = now.is_some_and(|now| now.holds(Some(proofs), std::iter::once(object)));
+                if !holds {
+                    let proof = proofs.write(&object, target.owner);
+                    entries.push((names::OWNER_PROOF, proof.into()));
+                }
+            }
+            _ => {}
+        }
+        patch.extend(Operation::annotations(
+            &format!("{}/metadata", place.pointer),
+            parents(place.value),
+            entries,
+        ));
+    }
+
+    /// Each once, however many places there are, and nothing to a controller: nobody reads it there.
+    fn warnings(&self, owner: &'a str, places: &[Place<'a>]) -> Vec<Warning<'a>> {
+        if self.workload.request.trusted(self.settings).is_some() {
+            return vec![];
+        }
+        let name = |stamp: Option<Stamp<'a>>| stamp.map(|stamp| stamp.owner);
+        let others = |stamp: &&str| *stamp != owner;
+        let claimed = places
+            .iter()
+            .filter(|place| name(place.now) != name(place.before))
+            .filter_map(|place| name(place.now))
+            .find(others)
+            .map(|stamp| Warning::StampIgnored { stamp, owner });
+        let previous = places
+            .iter()
+            .filter_map(|place| name(place.before))
+            .find(others)
+            .map(|before| Warning::OwnerChanged { before, owner });
+        claimed.into_iter().chain(previous).collect()
+    }
 }
 
 /// A pod with this label would be denied where its author does not see it, so the workload is. Not where it stands there
@@ -151,128 +416,19 @@ fn opt_out(template: &Value) -> Option<&str> {
     labels.get(names::INJECT)?.as_str()
 }
 
-/// Templates by their place.
-fn by_pointer<'t, 'a>(templates: &'t [Template<'a>]) -> HashMap<&'t str, &'a Value> {
-    let place = |template: &'t Template<'a>| (template.pointer.as_str(), template.value);
-    templates.iter().map(place).collect()
+/// The hash of the template that a ReplicaSet was rolled out with.
+fn template_hash(object: &Value) -> Option<&str> {
+    let labels = object.get("metadata")?.get("labels")?;
+    let mut names = names::TEMPLATE_HASHES.iter();
+    names.find_map(|name| labels.get(*name)?.as_str())
 }
 
-/// What decides about every stamp of a workload.
-struct Change<'a> {
-    requester: &'a str,
-    trusted: bool,
-    /// Whether a pod template is new or other than before.
-    changed: bool,
-    /// The stamp for places of a controller's object that have none.
-    inherited: Option<&'a str>,
-}
-
-impl<'a> Change<'a> {
-    /// Whose name is to stand at a place where `now` stands, and `before` stood.
-    fn owner(&self, now: Option<&'a str>, before: Option<&'a str>) -> Option<&'a str> {
-        if self.trusted {
-            let inherited = self.inherited.filter(|_| self.changed);
-            return now.or(before).or(inherited);
-        }
-        if self.changed || now == Some(self.requester) {
-            return Some(self.requester);
-        }
-        before.or(now.map(|_| self.requester))
-    }
-
-    /// Each once, however many places there are, and nothing to a controller: nobody reads it there.
-    fn warnings(
-        &self,
-        owner: &'a str,
-        stamps: impl Iterator<Item = (Option<&'a str>, Option<&'a str>)> + Clone,
-    ) -> Vec<Warning<'a>> {
-        if self.trusted {
-            return vec![];
-        }
-        let others = |stamp: &&str| *stamp != owner;
-        let claimed = stamps
-            .clone()
-            .filter_map(|(now, before)| now.filter(|now| before != Some(now)))
-            .find(others)
-            .map(|stamp| Warning::StampIgnored { stamp, owner });
-        let previous = stamps
-            .filter_map(|(_, before)| before)
-            .find(others)
-            .map(|before| Warning::OwnerChanged { before, owner });
-        claimed.into_iter().chain(previous).collect()
-    }
-}
-
-/// The stamp of an object: its own, else that of its first template that has one.
-fn stamp_of<'a>(object: &'a Value, templates: &[Template<'a>]) -> Option<&'a str> {
-    owner_annotation(object).or_else(|| {
-        templates
-            .iter()
-            .find_map(|template| owner_annotation(template.value))
-    })
-}
-
-fn owner_annotation(object: &Value) -> Option<&str> {
-    annotations(object)?
-        .get(names::OWNER)?
-        .as_str()
-        .filter(|owner| !owner.is_empty())
-}
-
-fn annotations(object: &Value) -> Option<&serde_json::Map<String, Value>> {
-    object.get("metadata")?.get("annotations")?.as_object()
-}
-
-fn write<'a>(patch: &mut Vec<Operation<'a>>, pointer: &str, object: &Value, owner: &'a str) {
-    if owner_annotation(object) == Some(owner) || !template::can_be_annotated(object) {
-        return;
-    }
-    let parents = match object.get("metadata") {
+fn parents(object: &Value) -> Parents {
+    match object.get("metadata") {
         None | Some(Value::Null) => Parents::NoMetadata,
-        Some(_) if annotations(object).is_none() => Parents::NoAnnotations,
-        Some(_) => Parents::Annotations,
-    };
-    patch.push(Operation::annotation(
-        &format!("{pointer}/metadata"),
-        parents,
-        names::OWNER,
-        owner,
-    ));
-}
-
-/// Whether a template stood at its place before, the same but for keyporter's own annotations: server-side apply and
-/// `replace` drop those, and dropping them changes nothing of what the pods do.
-fn is_same(template: &Template<'_>, old: &HashMap<&str, &Value>) -> bool {
-    let before = old.get(template.pointer.as_str());
-    before.is_some_and(|before| without_ours(before) == without_ours(template.value))
-}
-
-fn without_ours(template: &Value) -> Value {
-    let mut template = template.clone();
-    let Some(members) = template.as_object_mut() else {
-        return template;
-    };
-    if let Some(metadata) = members.get_mut("metadata").and_then(Value::as_object_mut) {
-        if let Some(annotations) = metadata
-            .get_mut("annotations")
-            .and_then(Value::as_object_mut)
-        {
-            annotations.retain(|name, _| {
-                !name.starts_with(names::PREFIX) || names::WISHES.contains(&name.as_str())
-            });
+        Some(metadata) if !metadata.get("annotations").is_some_and(Value::is_object) => {
+            Parents::NoAnnotations
         }
-        remove_empty(metadata, "annotations");
-        remove_empty(metadata, "creationTimestamp");
-    }
-    remove_empty(members, "metadata");
-    template
-}
-
-/// Absent, null and empty mean the same.
-fn remove_empty(object: &mut serde_json::Map<String, Value>, name: &str) {
-    let empty =
-        |value: &Value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
-    if object.get(name).is_some_and(empty) {
-        object.remove(name);
+        Some(_) => Parents::Annotations,
     }
 }

@@ -11,11 +11,12 @@ use thiserror::Error;
 
 use crate::catalog::Catalog;
 use crate::documents::objects;
-use crate::inject::owner::{Owner, Rule};
-use crate::inject::pod::Pod;
+use crate::inject::object::{Kind, Object};
+use crate::inject::owner::{self, Owner, Ownership, Rule};
+use crate::inject::pod::{Pod, Text};
 use crate::inject::settings::Settings;
-use crate::inject::stamp::{Stamping, WorkloadRequest, stamp};
-use crate::inject::{self, Decision, Request, guard, patch, template};
+use crate::inject::stamp::{Answers, Stamping, WorkloadRequest, stamp};
+use crate::inject::{self, Decision, Denial, Request, guard, patch, template};
 
 pub use report::{Fate, Row, Subject};
 
@@ -28,6 +29,8 @@ pub struct Offline<'a> {
     pub settings: &'a Settings,
     /// Who creates the objects; `None`: nobody, so that only project secrets come.
     pub requester: Option<&'a str>,
+    /// The groups of that user.
+    pub groups: Vec<Text<'a>>,
     /// The namespace of objects that name none.
     pub namespace: &'a str,
     /// Whether objects of other namespaces are an error, as they are for kubectl when `--namespace` is given.
@@ -187,26 +190,33 @@ impl Work<'_> {
         let mut operations = Vec::new();
         let mut warnings = Vec::new();
         if let Some(requester) = self.offline.requester {
-            let request = WorkloadRequest {
-                requester,
-                namespace: &self.namespace,
+            let answers = Answers::default();
+            let workload = WorkloadRequest {
+                request: self.request(requester),
+                object: identity(object),
                 new: object,
                 old: None,
+                // Only keyporter in a cluster can prove anything.
+                proofs: None,
+                answers: &answers,
             };
-            match stamp(request, self.offline.settings) {
-                Stamping::Skip(_) => {}
+            match stamp(workload, self.offline.settings) {
+                Stamping::Skip(_) | Stamping::Follow(_) => {}
+                Stamping::Ask(names) => {
+                    let stamp = names.into_iter().next().unwrap_or_default().to_owned();
+                    let subject = Subject::new(&self.title, None);
+                    outcome
+                        .subjects
+                        .push(subject.denied(&Denial::ForeignStamp { stamp }));
+                    return Ok(());
+                }
                 Stamping::Stamp(stamp) => {
                     operations = below(base, self.values(&stamp.patch)?);
                     warnings = stamp.warnings.iter().map(ToString::to_string).collect();
                 }
                 Stamping::Deny(denial) => {
-                    let fate = Fate::Denied {
-                        message: denial.to_string(),
-                    };
-                    outcome.subjects.push(Subject {
-                        fate,
-                        ..Subject::new(&self.title, None)
-                    });
+                    let subject = Subject::new(&self.title, None);
+                    outcome.subjects.push(subject.denied(&denial));
                     return Ok(());
                 }
             }
@@ -231,18 +241,33 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn owner<'p>(&'p self, pod: &'p Pod<'p>, origin: Origin) -> Owner<'p> {
+    fn request<'r>(&'r self, requester: &'r str) -> Request<'r> {
+        Request {
+            requester,
+            groups: &self.offline.groups,
+            namespace: &self.namespace,
+        }
+    }
+
+    /// A pod that names another owner than who creates it is refused: nobody is here to say whether they may.
+    fn owner<'p>(&'p self, pod: &'p Pod<'p>, origin: Origin) -> Result<Owner<'p>, Denial> {
         let stamp = pod
             .metadata
             .as_ref()
             .and_then(|metadata| metadata.annotations.get(inject::annotations::OWNER));
-        match (origin, self.offline.requester, stamp) {
+        Ok(match (origin, self.offline.requester, stamp) {
             (Origin::Requester, Some(requester), _) => {
-                let request = Request {
-                    requester,
-                    namespace: &self.namespace,
-                };
-                inject::owner_of(request, pod, self.offline.settings)
+                let request = self.request(requester);
+                match owner::of_pod(request, pod, None, self.offline.settings) {
+                    Ownership::Known(owner)
+                    | Ownership::Follow {
+                        otherwise: owner, ..
+                    } => owner,
+                    Ownership::Claimed(stamp) => {
+                        let stamp = stamp.to_owned();
+                        return Err(Denial::ForeignStamp { stamp });
+                    }
+                }
             }
             (Origin::Controller, _, Some(stamp)) => Owner {
                 name: Some(stamp),
@@ -256,7 +281,7 @@ impl Work<'_> {
                 name: None,
                 rule: Rule::Unknown,
             },
-        }
+        })
     }
 
     fn decide(
@@ -277,11 +302,14 @@ impl Work<'_> {
             },
             reason: without_value(&error),
         })?;
-        let owner = self.owner(&pod, origin);
-        let request = Request {
-            requester: owner.name.unwrap_or_default(),
-            namespace: &self.namespace,
+        let owner = match self.owner(&pod, origin) {
+            Ok(owner) => owner,
+            Err(denial) => {
+                outcome.subjects.push(subject.denied(&denial));
+                return Ok(());
+            }
         };
+        let request = self.request(owner.name.unwrap_or_default());
         let shelves = self.offline.catalog.shelves(&self.namespace, owner.name);
         let decision = inject::decide(
             request,
@@ -330,6 +358,19 @@ impl Work<'_> {
         })?;
         outcome.patch.extend(operations);
         Ok(())
+    }
+}
+
+/// A workload as proofs would know it.
+fn identity(object: &Value) -> Object<'_> {
+    let text = |pointer| {
+        let text = object.pointer(pointer).and_then(Value::as_str);
+        text.unwrap_or_default()
+    };
+    Object {
+        kind: Kind::new(text("/apiVersion"), text("/kind")),
+        name: text("/metadata/name"),
+        generate_name: text("/metadata/generateName"),
     }
 }
 

@@ -72,13 +72,20 @@ impl Subject {
         }
     }
 
+    pub(super) fn denied(mut self, denial: &Denial) -> Self {
+        self.deny(denial);
+        self
+    }
+
+    fn deny(&mut self, denial: &Denial) {
+        self.fate = Fate::Denied {
+            message: denial.to_string(),
+        };
+    }
+
     pub(super) fn tell(&mut self, decision: &Decision<'_>, visible: Visible<'_>) {
         match decision {
-            Decision::Deny(denial) => {
-                self.fate = Fate::Denied {
-                    message: denial.to_string(),
-                }
-            }
+            Decision::Deny(denial) => self.deny(denial),
             Decision::Inject(plan) => {
                 self.fate = Fate::Injected {
                     secrets: plan.report.in_effect().count(),

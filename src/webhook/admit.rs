@@ -1,15 +1,18 @@
 //! A review becomes a decision, and the decision an answer, a line in the log and a count.
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
+use serde_json::Value;
 use tracing::info;
 
 use super::answer::{Answer, Audit, warnings};
 use super::review::{self, Head, Subject};
 use super::{Fault, Webhook};
+use crate::inject::object::Object;
 use crate::inject::pod::Pod;
-use crate::inject::stamp::{Stamping, WorkloadRequest, stamp};
-use crate::inject::{self, Decision, Denial, Report, Request, Skip, patch};
+use crate::inject::stamp::{self, Answers, Stamping, WorkloadRequest};
+use crate::inject::{self, Decision, Denial, Report, Skip, patch};
 
 /// What a review was about, for metrics: a closed list, unlike kinds.
 #[derive(Debug, Clone, Copy)]
@@ -38,17 +41,8 @@ impl Webhook {
         match &subject {
             Subject::Pod(pod) => self.admit_pod(body, &head, pod, started).await,
             Subject::Object { new, old } => {
-                let request = WorkloadRequest {
-                    requester: head.requester.as_str(),
-                    namespace: head.namespace.as_str(),
-                    new,
-                    old: old.as_ref(),
-                };
-                let answer = match self.guard_workload(body, &head, new, old.as_ref()).await {
-                    Some(denial) => denied(&denial),
-                    None => answer_stamping(stamp(request, &self.settings)),
-                };
-                self.finish(&head, Resource::Workload, answer, started)
+                self.admit_workload(body, &head, new, old.as_ref(), started)
+                    .await
             }
             Subject::Entry => {
                 let answer = entered(self.guard_entry(body, &head).await);
@@ -67,6 +61,54 @@ impl Webhook {
         }
     }
 
+    async fn admit_workload(
+        &self,
+        body: &[u8],
+        head: &Head<'_>,
+        new: &Value,
+        old: Option<&Value>,
+        started: Instant,
+    ) -> Result<Vec<u8>, Fault> {
+        if let Some(denial) = self.guard_workload(body, head, new, old).await {
+            return self.finish(head, Resource::Workload, denied(&denial), started);
+        }
+        let ground = self.ground(head, stamp::newest_key(new)).await?;
+        let mut answers = Answers::default();
+        // The API server is asked for what the rules want to know, and they decide again.
+        loop {
+            let workload = WorkloadRequest {
+                request: head.request(),
+                object: object(head, new),
+                new,
+                old,
+                proofs: Some(ground.proofs()),
+                answers: &answers,
+            };
+            let denial = match stamp::stamp(workload, &self.settings) {
+                Stamping::Ask(names) => {
+                    let names = names.into_iter().map(str::to_owned).collect();
+                    self.ask(body, names, &mut answers).await.err()
+                }
+                Stamping::Follow(controller) => {
+                    match self.owner_of(head, &controller, &ground).await {
+                        Ok(owner) => {
+                            answers.followed = Some(owner);
+                            None
+                        }
+                        Err(denial) => Some(denial),
+                    }
+                }
+                decided => {
+                    let answer = answer_stamping(decided);
+                    return self.finish(head, Resource::Workload, answer, started);
+                }
+            };
+            if let Some(denial) = denial {
+                return self.finish(head, Resource::Workload, denied(&denial), started);
+            }
+        }
+    }
+
     async fn admit_pod(
         &self,
         body: &[u8],
@@ -74,11 +116,16 @@ impl Webhook {
         pod: &Pod<'_>,
         started: Instant,
     ) -> Result<Vec<u8>, Fault> {
-        let request = Request {
-            requester: head.requester.as_str(),
-            namespace: head.namespace.as_str(),
+        let request = head.request();
+        // Before any question: a system pod that cannot start may keep the whole cluster from starting.
+        if let Some(skip) = inject::left_alone(request, pod, &self.settings) {
+            return self.finish(head, Resource::Pod, skipped(skip), started);
+        }
+        let followed = OnceLock::new();
+        let owner = match self.owner_of_pod(body, head, pod, &followed).await? {
+            Ok(owner) => owner,
+            Err(denial) => return self.finish(head, Resource::Pod, denied(&denial), started),
         };
-        let owner = inject::owner_of(request, pod, &self.settings);
         if let Some(denial) = self.guard_pod(body, head, pod, owner).await {
             return self.finish(head, Resource::Pod, denied(&denial), started);
         }
@@ -121,6 +168,7 @@ impl Webhook {
             decision,
             reason,
             owner,
+            rule,
             injected,
         } = &answer.audit;
         self.metrics
@@ -132,6 +180,7 @@ impl Webhook {
             name = head.name.as_str(),
             requester = head.requester.as_str(),
             owner,
+            rule,
             decision,
             reason,
             injected = injected.as_deref(),
@@ -158,6 +207,18 @@ fn answer_stamping(stamping: Stamping<'_>) -> Answer<'_> {
             ..Answer::default()
         },
         Stamping::Deny(denial) => denied(&denial),
+        // Asked before.
+        Stamping::Ask(_) | Stamping::Follow(_) => skipped(Skip::NotConcerned),
+    }
+}
+
+/// The object of a workload's review. Its kind is that of the review: the object's own may be left out.
+fn object<'a>(head: &'a Head<'_>, new: &'a Value) -> Object<'a> {
+    let text = |name| new.get("metadata")?.get(name)?.as_str();
+    Object {
+        kind: head.object_kind(),
+        name: text("name").unwrap_or_default(),
+        generate_name: text("generateName").unwrap_or_default(),
     }
 }
 
@@ -215,6 +276,7 @@ fn audit<'a>(
         decision,
         reason,
         owner: report.owner.and_then(|owner| owner.name),
+        rule: report.owner.map(|owner| owner.rule.as_str()),
         injected: Some(injected.to_string()),
     }
 }

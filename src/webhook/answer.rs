@@ -30,6 +30,9 @@ pub(super) struct Audit<'a> {
     pub(super) reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<&'a str>,
+    /// The rule of ownership that named the owner, or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rule: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) injected: Option<String>,
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::Webhook;
+use super::owner::OWNERS;
 use super::review::{self, Head};
 use crate::access::User;
 use crate::inject::carried::Carried;
@@ -16,9 +17,6 @@ use crate::inject::owner::{Owner, Rule};
 use crate::inject::pod::Pod;
 use crate::inject::template::{self, Template};
 use crate::inject::{Denial, stamp};
-
-/// The most users for whom one pod may need the right to act.
-const OWNERS: usize = 8;
 
 impl Webhook {
     /// Looks through a pod. A controller is nobody to ask about: what counts is what the pod's owner may.
@@ -31,7 +29,7 @@ impl Webhook {
     ) -> Option<Denial> {
         let references = self.foreign(head, pod, owner.name)?;
         let user = match (owner.rule, owner.name) {
-            (Rule::Requester, _) => review::user(body),
+            (Rule::Requester | Rule::ActsFor, _) => review::user(body),
             (_, Some(name)) => User {
                 username: name.to_owned(),
                 ..User::default()
@@ -50,7 +48,7 @@ impl Webhook {
         new: &Value,
         old: Option<&Value>,
     ) -> Option<Denial> {
-        if self.settings.trusts(head.requester.as_str()) {
+        if head.request().trusted(&self.settings).is_some() {
             return None;
         }
         // Hardly any workload refers to such a Secret, and comparing templates takes a copy of each.
@@ -128,18 +126,6 @@ impl Webhook {
             Ok(false) => Some(Denial::ForeignPod),
             Err(why) => Some(Denial::EntryUnknown { why }),
         }
-    }
-
-    /// Whether the user may act for this owner, or why nobody knows.
-    async fn may_act_for(&self, user: &User, owner: &str) -> Result<bool, String> {
-        let answer = self.access.may_impersonate(user, owner).await;
-        answer.map_err(|error| {
-            warn!(
-                user = user.username,
-                owner, "a right cannot be asked for: {error}"
-            );
-            error.to_string()
-        })
     }
 
     fn foreign(&self, head: &Head<'_>, pod: &Pod<'_>, owner: Option<&str>) -> Option<Vec<Foreign>> {

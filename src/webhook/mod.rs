@@ -13,6 +13,7 @@
 mod admit;
 mod answer;
 mod guard;
+mod owner;
 mod review;
 
 use std::sync::Arc;
@@ -32,8 +33,10 @@ use tracing::{error, warn};
 
 use crate::access::Access;
 use crate::catalog::Catalog;
+use crate::causes::one_line;
 use crate::inject::settings::Settings;
 use crate::metrics::Metrics;
+use crate::ownership::{Ownership, OwnershipError};
 use review::BadReview;
 
 /// The largest body, in bytes. The API server takes objects of 3 MiB, and a review of an update carries two of them.
@@ -55,6 +58,8 @@ pub struct Webhook {
     pub metrics: Metrics,
     /// Who is asked whether somebody may act for another.
     pub access: Access,
+    /// What proves whose a workload is.
+    pub ownership: Ownership,
     /// Whether the catalogue has been read completely once. Before that, nobody can say that a pod gets nothing.
     pub complete: Arc<AtomicBool>,
 }
@@ -86,6 +91,8 @@ enum Fault {
     Interrupted,
     #[error("the list of secrets has not been read completely yet; try again in a moment")]
     NotReady,
+    #[error("whose pods these are cannot be proved now; try again")]
+    Ownership(#[from] OwnershipError),
     #[error("the answer could not be written")]
     Answer(#[from] serde_json::Error),
     #[error("a defect of keyporter; its log has the place")]
@@ -98,7 +105,9 @@ impl Fault {
             Self::BadReview(_) | Self::Interrupted => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::NotReady | Self::Answer(_) | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotReady | Self::Ownership(_) | Self::Answer(_) | Self::Panicked => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }
@@ -118,7 +127,8 @@ async fn mutate(State(webhook): State<Webhook>, body: Body) -> Response {
             if status.is_server_error() {
                 error!(
                     status = status.as_u16(),
-                    "a review was not answered: {fault}"
+                    "a review was not answered: {}",
+                    one_line(&fault)
                 );
             } else {
                 warn!(status = status.as_u16(), "a request was refused: {fault}");

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::access::User;
 use crate::inject::pod::{Pod, Text};
+use crate::inject::{self, object};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 
@@ -23,10 +24,31 @@ pub(super) struct Reviewed<'a> {
 #[derive(Debug)]
 pub(super) struct Head<'a> {
     pub(super) uid: Text<'a>,
+    pub(super) group: Text<'a>,
     pub(super) kind: Text<'a>,
     pub(super) namespace: Text<'a>,
     pub(super) name: Text<'a>,
     pub(super) requester: Text<'a>,
+    pub(super) groups: Vec<Text<'a>>,
+}
+
+impl Head<'_> {
+    /// Who asks, and where.
+    pub(super) fn request(&self) -> inject::Request<'_> {
+        inject::Request {
+            requester: self.requester.as_str(),
+            groups: &self.groups,
+            namespace: self.namespace.as_str(),
+        }
+    }
+
+    /// The kind of what is asked for.
+    pub(super) fn object_kind(&self) -> object::Kind<'_> {
+        object::Kind {
+            group: self.group.as_str(),
+            kind: self.kind.as_str(),
+        }
+    }
 }
 
 /// What a review is about.
@@ -117,6 +139,8 @@ struct Kind<'a> {
 struct UserInfo<'a> {
     #[serde(borrow, default)]
     username: Text<'a>,
+    #[serde(borrow, default)]
+    groups: Option<Vec<Text<'a>>>,
 }
 
 fn none<T>() -> Option<T> {
@@ -258,10 +282,12 @@ impl<'a, New, Old> Request<'a, New, Old> {
     fn reviewed(self, subject: Subject<'a>) -> Reviewed<'a> {
         let head = Head {
             uid: self.uid,
+            group: self.kind.group,
             kind: self.kind.kind,
             namespace: self.namespace.unwrap_or_default(),
             name: self.name.unwrap_or_default(),
             requester: self.user_info.username,
+            groups: self.user_info.groups.unwrap_or_default(),
         };
         Reviewed { head, subject }
     }

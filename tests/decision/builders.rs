@@ -3,12 +3,17 @@
 
 use std::sync::Arc;
 
+use keyporter::inject::object::{Kind, Object};
+use keyporter::inject::owner::{self, Ownership};
 use keyporter::inject::pod::Pod;
+use keyporter::inject::proof::Proofs;
 use keyporter::inject::secret::{Broken, Description, Key, Secret};
 use keyporter::inject::select::{Shelf, Visible};
 use keyporter::inject::settings::Settings;
 use keyporter::inject::{self, Decision, Denial, Request, Skip, patch};
 use serde_json::{Value, json};
+
+use crate::stamps;
 
 pub(crate) const NAMESPACE: &str = "vision";
 pub(crate) const JOB_CONTROLLER: &str = "system:serviceaccount:kube-system:job-controller";
@@ -167,6 +172,32 @@ pub(crate) fn labelled(mut pod: Value, name: &str, value: &str) -> Value {
     pod
 }
 
+/// `pod` as the Job controller makes it from a Job of `owner`, with a proof of that.
+pub(crate) fn of_job(pod: Value, owner: &str) -> Value {
+    of_workload("batch/v1", "Job", pod, owner)
+}
+
+/// `pod` as a controller makes it from an object of this kind called `train`.
+pub(crate) fn of_workload(version: &str, kind: &str, mut pod: Value, owner: &str) -> Value {
+    let object = Object {
+        kind: Kind::new(version, kind),
+        name: "train",
+        generate_name: "",
+    };
+    let keys = stamps::keys();
+    let proofs = Proofs {
+        keys: &keys,
+        namespace: stamps::NAMESPACE_UID,
+    };
+    let proof = proofs.write(&object, owner);
+    pod["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": version, "kind": kind, "name": "train", "uid": "7", "controller": true,
+    }]);
+    pod["metadata"]["annotations"] =
+        json!({"keyporter.dev/owner": owner, "keyporter.dev/owner-proof": proof});
+    pod
+}
+
 /// `pod` with these members in its `spec`.
 pub(crate) fn with_spec(mut pod: Value, members: Value) -> Value {
     merge(&mut pod["spec"], members);
@@ -193,6 +224,8 @@ pub(crate) struct Outcome {
     pub(crate) passed_over: Vec<(String, String)>,
     /// Objects for which something of a container's own is in the way.
     pub(crate) kept_out: Vec<String>,
+    /// Whose pod it is.
+    pub(crate) owner: Option<String>,
 }
 
 impl Outcome {
@@ -297,9 +330,24 @@ pub(crate) fn inject_with(
     let view: Pod<'_> = serde_json::from_str(&body).expect("a pod that can be read");
     let request = Request {
         requester,
+        groups: &[],
         namespace,
     };
-    let owner = inject::owner_of(request, &view, settings);
+    let keys = stamps::keys();
+    let proofs = Proofs {
+        keys: &keys,
+        namespace: stamps::NAMESPACE_UID,
+    };
+    let owner = match owner::of_pod(request, &view, Some(proofs), settings) {
+        Ownership::Known(owner)
+        | Ownership::Follow {
+            otherwise: owner, ..
+        } => owner,
+        Ownership::Claimed(stamp) => {
+            let stamp = stamp.to_owned();
+            return Err(Denial::ForeignStamp { stamp });
+        }
+    };
     let decision = inject::decide(request, &view, owner, shelves.visible(), settings);
     let (report, patch, skip) = match &decision {
         Decision::Skip(skip, report) => (report, json!([]), Some(*skip)),
@@ -311,6 +359,7 @@ pub(crate) fn inject_with(
         Decision::Deny(denial) => return Err(denial.clone()),
     };
     Ok(Outcome {
+        owner: owner.name.map(ToOwned::to_owned),
         result: skip.map_or_else(|| Ok(applied(pod, &patch)), Err),
         warnings: report.warnings.iter().map(ToString::to_string).collect(),
         in_effect: report

@@ -220,7 +220,7 @@ fn metadata() -> impl Strategy<Value = Value> {
     ]);
     let annotations = entries(vec![
         ("note", &["", "日本 \"x\""]),
-        ("keyporter.dev/owner", &["alice", "bob", ""]),
+        ("keyporter.dev/owner", &["alice", ""]),
         ("keyporter.dev/injected", &["[]", "forged", ""]),
         (
             "keyporter.dev/containers",

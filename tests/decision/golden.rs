@@ -44,9 +44,8 @@ fn of_alice() -> Value {
 }
 
 fn of_a_job() -> Value {
-    let mut pod = review("pod-create-by-job-controller")["request"]["object"].clone();
-    pod["metadata"]["annotations"] = json!({"keyporter.dev/owner": "alice"});
-    pod
+    let pod = review("pod-create-by-job-controller")["request"]["object"].clone();
+    of_job(pod, "alice")
 }
 
 fn mine(kind: &str, name: &str, keys: &[&str]) -> keyporter::inject::secret::Description {
@@ -185,7 +184,7 @@ fn what_the_container_has_itself_stays() {
 
 #[test]
 fn what_is_wrong_is_said() {
-    let pod = annotated(of_alice(), "keyporter.dev/owner", "bob");
+    let pod = of_alice();
     let pod = annotated(pod, "keyporter.dev/containers", "bare,other");
     let shelves = shelves([
         mine("env", "token", &["T"]),

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::Pod;
+use keyporter::inject::settings::Settings;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
@@ -118,16 +119,15 @@ proptest! {
     }
 
     #[test]
-    fn a_stamp_of_a_non_controller_never_counts(pod in a_pod(), shelves in some_shelves(), stamp in "[a-z]{1,8}") {
+    fn a_person_owns_a_pod_or_is_refused(pod in a_pod(), shelves in some_shelves(), stamp in "[a-z]{1,8}") {
         let mut forged = pod;
         if !forged["metadata"]["annotations"].is_object() {
             forged["metadata"] = serde_json::json!({"annotations": {}});
         }
-        forged["metadata"]["annotations"]["keyporter.dev/owner"] = stamp.clone().into();
-        if let Ok(after) = inject_as("system:serviceaccount:vision:ci", &forged, &shelves).result {
-            let owner = &after["metadata"]["annotations"]["keyporter.dev/owner"];
-            prop_assert_eq!(owner, "system:serviceaccount:vision:ci");
-        }
+        forged["metadata"]["annotations"]["keyporter.dev/owner"] = stamp.into();
+        let requester = "system:serviceaccount:vision:ci";
+        let refused = inject_with(requester, NAMESPACE, &forged, &shelves, &Settings::default());
+        prop_assert_eq!(refused.err().map(|denial| denial.as_str()), Some("foreign-stamp"));
     }
 }
 

@@ -1,7 +1,10 @@
 //! The stamp on workloads: who is written, where, and what leaves it as it is.
 
+use keyporter::inject::Request;
+use keyporter::inject::object::{Kind, Object};
+use keyporter::inject::proof::{KEY_LENGTH, Key, Keys, Proofs};
 use keyporter::inject::settings::Settings;
-use keyporter::inject::stamp::{Stamping, WorkloadRequest, stamp};
+use keyporter::inject::stamp::{Answers, Stamping, WorkloadRequest, stamp};
 use keyporter::inject::template;
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -11,20 +14,70 @@ use crate::builders::*;
 const DEPLOYMENT_CONTROLLER: &str = "system:serviceaccount:kube-system:deployment-controller";
 const CRONJOB_CONTROLLER: &str = "system:serviceaccount:kube-system:cronjob-controller";
 
-/// The patch and the object after it, or the word for why there is none.
-pub(crate) fn stamped(
+/// The uid of [`NAMESPACE`].
+pub(crate) const NAMESPACE_UID: &str = "4c4b2a5e-0000-4000-8000-000000000001";
+
+/// The keys of this keyporter.
+pub(crate) fn keys() -> Keys {
+    Keys::single(Key::new([1; KEY_LENGTH]))
+}
+
+/// What a change is decided with, beside the object.
+#[derive(Clone, Copy)]
+struct Circumstances<'a> {
+    settings: &'a Settings,
+    keys: &'a Keys,
+    namespace_uid: &'a str,
+    /// For whom the requester may act.
+    acts_for: &'a [&'a str],
+    /// The owner of the object that this one was made from.
+    followed: Option<&'a str>,
+}
+
+/// Decides, answering what is asked for.
+fn decided<T>(
     requester: &str,
     new: &Value,
     old: Option<&Value>,
-    settings: &Settings,
-) -> Result<(Value, Value), &'static str> {
-    let request = WorkloadRequest {
-        requester,
-        namespace: NAMESPACE,
-        new,
-        old,
-    };
-    match stamp(request, settings) {
+    with: Circumstances<'_>,
+    told: impl FnOnce(Stamping<'_>) -> T,
+) -> T {
+    let mut answers = Answers::default();
+    loop {
+        let text = |pointer| new.pointer(pointer).and_then(Value::as_str);
+        let kind = text("/kind").unwrap_or_default();
+        let workload = WorkloadRequest {
+            request: Request {
+                requester,
+                groups: &[],
+                namespace: NAMESPACE,
+            },
+            object: Object {
+                kind: Kind::new(text("/apiVersion").unwrap_or_default(), kind),
+                name: text("/metadata/name").unwrap_or_default(),
+                generate_name: text("/metadata/generateName").unwrap_or_default(),
+            },
+            new,
+            old,
+            proofs: Some(Proofs {
+                keys: with.keys,
+                namespace: with.namespace_uid,
+            }),
+            answers: &answers,
+        };
+        match stamp(workload, with.settings) {
+            Stamping::Ask(names) => {
+                let answer = |name: &str| (name.to_owned(), with.acts_for.contains(&name));
+                answers.acts_for = names.into_iter().map(answer).collect();
+            }
+            Stamping::Follow(_) => answers.followed = Some(with.followed.map(ToOwned::to_owned)),
+            decided => return told(decided),
+        }
+    }
+}
+
+fn after(new: &Value, stamping: Stamping<'_>) -> Result<(Value, Value), &'static str> {
+    match stamping {
         Stamping::Skip(skip) => Err(skip.as_str()),
         Stamping::Deny(denial) => Err(denial.as_str()),
         Stamping::Stamp(stamp) => {
@@ -32,7 +85,44 @@ pub(crate) fn stamped(
             let after = applied(new, &patch);
             Ok((patch, after))
         }
+        Stamping::Ask(_) | Stamping::Follow(_) => unreachable!("answered"),
     }
+}
+
+/// The patch and the object after it, or the word for why there is none.
+pub(crate) fn stamped(
+    requester: &str,
+    new: &Value,
+    old: Option<&Value>,
+    settings: &Settings,
+) -> Result<(Value, Value), &'static str> {
+    let keys = keys();
+    let with = Circumstances {
+        settings,
+        keys: &keys,
+        namespace_uid: NAMESPACE_UID,
+        acts_for: &[],
+        followed: None,
+    };
+    decided(requester, new, old, with, |stamping| after(new, stamping))
+}
+
+/// The same by somebody who may act for others.
+fn stamped_by_one_who_may(
+    acts_for: &[&str],
+    requester: &str,
+    new: &Value,
+    old: Option<&Value>,
+) -> Result<Value, &'static str> {
+    let (keys, settings) = (keys(), Settings::default());
+    let with = Circumstances {
+        settings: &settings,
+        keys: &keys,
+        namespace_uid: NAMESPACE_UID,
+        acts_for,
+        followed: None,
+    };
+    decided(requester, new, old, with, |stamping| after(new, stamping)).map(|(_, after)| after)
 }
 
 fn create(requester: &str, object: &Value) -> Result<Value, &'static str> {
@@ -59,7 +149,14 @@ fn workload(kind: &str) -> Value {
         ]}),
         _ => json!({"replicas": 1, "template": template()}),
     };
-    json!({"kind": kind, "metadata": {"name": "train", "namespace": NAMESPACE}, "spec": spec})
+    let version = match kind {
+        "JobSet" => "jobset.x-k8s.io/v1alpha2",
+        "Job" | "CronJob" => "batch/v1",
+        "ReplicationController" => "v1",
+        _ => "apps/v1",
+    };
+    let metadata = json!({"name": "train", "namespace": NAMESPACE});
+    json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
 }
 
 fn stamp_at(object: &Value, pointer: &str) -> Option<String> {
@@ -112,13 +209,7 @@ fn without_stamps(object: &Value) -> Value {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(members) => {
-                members.retain(|name, _| name != "keyporter.dev/owner");
-                if members
-                    .get("annotations")
-                    .is_some_and(|all| *all == json!({"keyporter.dev/owner": ""}))
-                {
-                    members.remove("annotations");
-                }
+                members.retain(|name, _| !name.starts_with("keyporter.dev/owner"));
                 members.values_mut().for_each(strip);
             }
             Value::Array(entries) => entries.iter_mut().for_each(strip),
@@ -277,45 +368,87 @@ fn an_unstamped_one_whose_template_changes_belongs_to_who_changed_it() {
     belongs_to(&update("bob", &old, &changed(&old)).unwrap(), "bob");
 }
 
-#[test]
-fn what_a_non_controller_writes_on_create_never_counts() {
-    let mut forged = of("alice", "Deployment");
-    belongs_to(&create("mallory", &forged).unwrap(), "mallory");
-    forged["metadata"]
-        .as_object_mut()
-        .unwrap()
-        .remove("annotations");
-    belongs_to(&create("mallory", &forged).unwrap(), "mallory");
+/// Another name on the object, and one on the template.
+fn forgeries(object: &Value, name: &str) -> Vec<Value> {
+    let forge = |pointer: &str| {
+        let mut forged = object.clone();
+        let place = forged.pointer_mut(pointer).expect("a place");
+        if place.get("metadata").is_none() {
+            place["metadata"] = json!({});
+        }
+        place["metadata"]["annotations"]["keyporter.dev/owner"] = json!(name);
+        forged
+    };
+    vec![forge(""), forge("/spec/template")]
 }
 
 #[test]
-fn what_a_non_controller_writes_on_update_never_counts() {
-    let old = of("mallory", "Deployment");
-    let annotation = "/metadata/annotations/keyporter.dev~1owner";
-    for pointer in [annotation.to_owned(), format!("/spec/template{annotation}")] {
-        let mut forged = old.clone();
-        *forged.pointer_mut(&pointer).unwrap() = json!("alice");
-        belongs_to(&update("mallory", &old, &forged).unwrap(), "mallory");
-        belongs_to(
-            &update("mallory", &old, &changed(&forged)).unwrap(),
-            "mallory",
+fn another_name_is_refused_on_create() {
+    for forged in forgeries(&workload("Deployment"), "alice") {
+        assert_eq!(create("mallory", &forged), Err("foreign-stamp"));
+        belongs_to(&create("alice", &forged).unwrap(), "alice");
+    }
+}
+
+#[test]
+fn another_name_is_refused_on_update() {
+    for old in [
+        of("mallory", "Deployment"),
+        of("bob", "Deployment"),
+        workload("Deployment"),
+    ] {
+        for forged in forgeries(&old, "alice") {
+            assert_eq!(update("mallory", &old, &forged), Err("foreign-stamp"));
+            assert_eq!(
+                update("mallory", &old, &changed(&forged)),
+                Err("foreign-stamp")
+            );
+        }
+    }
+}
+
+#[test]
+fn who_may_act_for_another_names_them() {
+    let old = of("admin", "Deployment");
+    for forged in forgeries(&workload("Deployment"), "alice") {
+        let after = stamped_by_one_who_may(&["alice"], "admin", &forged, None).unwrap();
+        assert!(stamps(&after).contains(&Some("alice".to_owned())));
+        assert_eq!(
+            stamped_by_one_who_may(&["bob"], "admin", &forged, None),
+            Err("foreign-stamp")
         );
     }
-    let forged = of("alice", "Deployment");
-    belongs_to(&update("mallory", &old, &forged).unwrap(), "mallory");
-    belongs_to(
-        &update("mallory", &workload("Deployment"), &forged).unwrap(),
-        "mallory",
-    );
+    for forged in forgeries(&old, "alice") {
+        let after = stamped_by_one_who_may(&["alice"], "admin", &changed(&forged), Some(&old));
+        assert!(stamps(&after.unwrap()).contains(&Some("alice".to_owned())));
+    }
 }
 
 #[test]
-fn another_who_writes_somebody_elses_name_changes_nothing() {
+fn who_acts_for_another_keeps_doing_so() {
+    // As a deployer does that sends the name along with each version.
     let old = of("alice", "Deployment");
-    belongs_to(
-        &update("bob", &old, &of("carol", "Deployment")).unwrap(),
-        "alice",
-    );
+    let new = changed(&old);
+    let after = stamped_by_one_who_may(&["alice"], "deployer", &new, Some(&old));
+    assert_eq!(after, Err("already-stamped"));
+    belongs_to(&update("deployer", &old, &new).unwrap(), "deployer");
+    // Who does not send it, changes it.
+    let after = stamped_by_one_who_may(&["alice"], "deployer", &without_stamps(&new), Some(&old));
+    belongs_to(&after.unwrap(), "deployer");
+}
+
+#[test]
+fn a_copy_of_stamp_and_proof_to_another_object_is_refused() {
+    let alices = of("alice", "Deployment");
+    let mut renamed = alices.clone();
+    renamed["metadata"]["name"] = json!("other");
+    let mut of_another_kind = alices.clone();
+    of_another_kind["kind"] = json!("StatefulSet");
+    for copy in [&renamed, &of_another_kind] {
+        assert_eq!(create("mallory", copy), Err("foreign-stamp"));
+    }
+    // What keyporter wrote on this very object is brought along by a rollback, and replaced.
+    belongs_to(&create("mallory", &alices).unwrap(), "mallory");
 }
 
 #[test]
@@ -328,10 +461,11 @@ fn a_rollback_belongs_to_who_rolls_back() {
 
 #[test]
 fn a_job_made_by_hand_from_anothers_cron_job_belongs_to_who_made_it() {
-    let cron_job = of("alice", "CronJob");
-    let mut job = workload("Job");
-    job["spec"]["template"] = cron_job["spec"]["jobTemplate"]["spec"]["template"].clone();
-    belongs_to(&create("bob", &job).unwrap(), "bob");
+    // As kubectl makes it, with an owner reference to the CronJob.
+    belongs_to(
+        &create("bob", &made_from(&of("alice", "CronJob"))).unwrap(),
+        "bob",
+    );
 }
 
 #[rstest]
@@ -347,33 +481,216 @@ fn somebody_may_take_over_in_their_own_name(#[case] template: bool) {
     assert_eq!(stamp_at(&after, pointer).as_deref(), Some("bob"));
 }
 
-#[test]
-fn a_trusted_controller_keeps_what_the_template_carries() {
-    let replica_set = json!({
-        "kind": "ReplicaSet",
-        "metadata": {"name": "train-1"},
-        "spec": {"template": of("alice", "Deployment")["spec"]["template"]},
-    });
-    belongs_to(
-        &create(DEPLOYMENT_CONTROLLER, &replica_set).unwrap(),
-        "alice",
-    );
+/// The Job that is made from a CronJob.
+fn made_from(cron_job: &Value) -> Value {
     let mut job = workload("Job");
-    job["spec"]["template"] =
-        of("alice", "CronJob")["spec"]["jobTemplate"]["spec"]["template"].clone();
-    belongs_to(&create(CRONJOB_CONTROLLER, &job).unwrap(), "alice");
+    job["metadata"]["name"] = json!("train-29012345");
+    job["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "batch/v1", "kind": "CronJob", "name": "train", "uid": "7", "controller": true,
+    }]);
+    job["spec"]["template"] = cron_job["spec"]["jobTemplate"]["spec"]["template"].clone();
+    job
+}
+
+/// The ReplicaSet that is made from a Deployment.
+fn rolled_out(deployment: &Value) -> Value {
+    let mut replica_set = workload("ReplicaSet");
+    replica_set["metadata"] = json!({
+        "name": "train-6d4f8b7c9d",
+        "annotations": deployment["metadata"]["annotations"],
+        "labels": {"pod-template-hash": "6d4f8b7c9d"},
+        "ownerReferences": [{
+            "apiVersion": "apps/v1", "kind": "Deployment", "name": "train", "uid": "7", "controller": true,
+        }],
+    });
+    replica_set["spec"]["template"] = deployment["spec"]["template"].clone();
+    replica_set
+}
+
+fn proof_at(object: &Value, pointer: &str) -> Value {
+    let annotation = format!("{pointer}/metadata/annotations/keyporter.dev~1owner-proof");
+    object.pointer(&annotation).cloned().unwrap_or_default()
+}
+
+#[test]
+fn what_a_controller_makes_belongs_to_whom_the_template_names() {
+    let cron_job = of("alice", "CronJob");
+    let job = create(CRONJOB_CONTROLLER, &made_from(&cron_job)).unwrap();
+    belongs_to(&job, "alice");
+    // With a proof of its own, which does for its pods.
+    let template = "/spec/template";
+    assert_ne!(
+        proof_at(&job, template),
+        proof_at(&cron_job, "/spec/jobTemplate/spec/template")
+    );
+    assert_eq!(create(CRONJOB_CONTROLLER, &job), Err("already-stamped"));
+}
+
+/// What rolls it out would see a difference, and make another.
+#[test]
+fn a_replica_set_that_is_rolled_out_is_left_as_it_is() {
+    let replica_set = rolled_out(&of("alice", "Deployment"));
+    assert_eq!(
+        create(DEPLOYMENT_CONTROLLER, &replica_set),
+        Err("already-stamped")
+    );
+    let mut scaled = replica_set.clone();
+    scaled["spec"]["replicas"] = json!(3);
+    assert_eq!(
+        update(DEPLOYMENT_CONTROLLER, &replica_set, &scaled),
+        Err("already-stamped")
+    );
+    let unstamped = rolled_out(&workload("Deployment"));
+    assert_eq!(
+        create(DEPLOYMENT_CONTROLLER, &unstamped),
+        Err("controllers-object")
+    );
+}
+
+/// A name that nothing proves stays as worthless as it is.
+#[rstest]
+#[case::another_owner("/spec/template/metadata/annotations/keyporter.dev~1owner", json!("bob"))]
+#[case::no_proof("/spec/template/metadata/annotations/keyporter.dev~1owner-proof", json!(null))]
+#[case::another_cron_job("/metadata/ownerReferences/0/name", json!("other"))]
+#[case::another_kind("/metadata/ownerReferences/0/kind", json!("Deployment"))]
+#[case::no_controller("/metadata/ownerReferences", json!(null))]
+fn what_a_controller_makes_from_an_unproved_template(#[case] pointer: &str, #[case] value: Value) {
+    let mut job = made_from(&of("alice", "CronJob"));
+    *job.pointer_mut(pointer).expect("a place") = value;
+    assert_eq!(create(CRONJOB_CONTROLLER, &job), Err("controllers-object"));
+}
+
+#[test]
+fn a_proof_is_worth_nothing_in_another_namespace_and_under_another_key() {
+    let job = made_from(&of("alice", "CronJob"));
+    let (settings, keys) = (Settings::default(), keys());
+    let other = Keys::single(Key::new([2; KEY_LENGTH]));
+    for (keys, namespace_uid) in [(&keys, "another"), (&other, NAMESPACE_UID)] {
+        let with = Circumstances {
+            settings: &settings,
+            keys,
+            namespace_uid,
+            acts_for: &[],
+            followed: None,
+        };
+        let outcome = decided(CRONJOB_CONTROLLER, &job, None, with, |stamping| {
+            after(&job, stamping)
+        });
+        assert_eq!(outcome, Err("controllers-object"));
+    }
+}
+
+#[test]
+fn a_rotated_key_keeps_honest_stamps() {
+    let cron_job = of("alice", "CronJob");
+    let rotated = Keys::new(vec![
+        (1, Key::new([1; KEY_LENGTH])),
+        (2, Key::new([2; KEY_LENGTH])),
+    ])
+    .unwrap();
+    let settings = Settings::default();
+    let with = Circumstances {
+        settings: &settings,
+        keys: &rotated,
+        namespace_uid: NAMESPACE_UID,
+        acts_for: &[],
+        followed: None,
+    };
+    let made = made_from(&cron_job);
+    let (_, job) = decided(CRONJOB_CONTROLLER, &made, None, with, |stamping| {
+        after(&made, stamping)
+    })
+    .unwrap();
+    belongs_to(&job, "alice");
+    assert!(proof_at(&job, "").as_str().unwrap().starts_with("v1.2."));
+    // What is there is not written anew.
+    let again = decided("alice", &cron_job, None, with, |stamping| {
+        after(&cron_job, stamping)
+    });
+    assert_eq!(again, Err("already-stamped"));
+}
+
+/// Settings with an operator for a kind of its own.
+fn with_operator() -> Settings {
+    let mut settings = Settings::default();
+    settings
+        .trust
+        .user(format!("{OPERATOR}=Training.example.com").parse().unwrap());
+    settings
+}
+
+const OPERATOR: &str = "system:serviceaccount:training-system:operator";
+
+fn training() -> Value {
+    json!({
+        "apiVersion": "example.com/v1",
+        "kind": "Training",
+        "metadata": {"name": "train", "namespace": NAMESPACE},
+        "spec": {"entrypoint": "train.py", "workers": {"replicas": 2}, "suspend": false},
+    })
+}
+
+#[test]
+fn an_object_without_templates_is_stamped_where_something_makes_pods_from_it() {
+    let (_, training) = stamped("alice", &training(), None, &with_operator()).unwrap();
+    assert_eq!(stamp_at(&training, "").as_deref(), Some("alice"));
+    assert_eq!(create("alice", &self::training()), Err("no-pod-template"));
+}
+
+#[test]
+fn what_an_operator_makes_without_a_stamp_is_its_objects_owners() {
+    let (settings, keys) = (with_operator(), keys());
+    let mut job = workload("Job");
+    job["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "example.com/v1", "kind": "Training", "name": "train", "uid": "7", "controller": true,
+    }]);
+    let with = Circumstances {
+        settings: &settings,
+        keys: &keys,
+        namespace_uid: NAMESPACE_UID,
+        acts_for: &[],
+        followed: Some("alice"),
+    };
+    let (_, made) = decided(OPERATOR, &job, None, with, |stamping| after(&job, stamping)).unwrap();
+    belongs_to(&made, "alice");
+    // Not for anything else that it says it was made from.
+    job["metadata"]["ownerReferences"][0]["kind"] = json!("Deployment");
+    let outcome = decided(OPERATOR, &job, None, with, |stamping| after(&job, stamping));
+    assert_eq!(outcome, Err("controllers-object"));
+}
+
+/// What pods of a custom resource do may stand anywhere in it; how many there are does not matter.
+#[rstest]
+#[case::the_entrypoint("/spec/entrypoint", json!("steal.py"), Some("bob"))]
+#[case::the_number("/spec/workers/replicas", json!(9), Some("alice"))]
+#[case::a_pause("/spec/suspend", json!(true), Some("alice"))]
+#[case::a_label("/metadata/labels", json!({"a": "b"}), Some("alice"))]
+#[case::the_status("/status", json!({"phase": "Running"}), Some("alice"))]
+fn a_changed_custom_resource(
+    #[case] pointer: &str,
+    #[case] value: Value,
+    #[case] owner: Option<&str>,
+) {
+    let settings = with_operator();
+    let (_, old) = stamped("alice", &training(), None, &settings).unwrap();
+    let mut new = old.clone();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
+    new.pointer_mut(parent).unwrap()[name] = value;
+    let after = stamped("bob", &new, Some(&old), &settings).map_or(new, |(_, after)| after);
+    assert_eq!(stamp_at(&after, "").as_deref(), owner);
 }
 
 #[test]
 fn a_trusted_controllers_templates_each_keep_their_own() {
-    let mut job_set = of("alice", "JobSet");
-    let owner =
-        "/spec/replicatedJobs/1/template/spec/template/metadata/annotations/keyporter.dev~1owner";
-    *job_set.pointer_mut(owner).unwrap() = json!("bob");
-    assert_eq!(
-        create(DEPLOYMENT_CONTROLLER, &job_set),
-        Err("already-stamped")
+    let mut settings = Settings::default();
+    settings.trust.user(
+        format!("{OPERATOR}=JobSet.jobset.x-k8s.io")
+            .parse()
+            .unwrap(),
     );
+    let old = of("alice", "JobSet");
+    let update = stamped(OPERATOR, &changed(&old), Some(&old), &settings);
+    assert_eq!(update.map(|_| ()), Err("already-stamped"));
 }
 
 #[test]
@@ -445,18 +762,11 @@ fn objects_without_a_pod_template(#[case] object: Value) {
 }
 
 #[test]
-fn system_namespaces_are_left_alone() {
-    let object = workload("Deployment");
-    let request = WorkloadRequest {
-        requester: "alice",
-        namespace: "kube-system",
-        new: &object,
-        old: None,
-    };
-    let Stamping::Skip(skip) = stamp(request, &Settings::default()) else {
-        panic!("not a skip")
-    };
-    assert_eq!(skip.as_str(), "excluded-namespace");
+fn excluded_namespaces_are_left_alone() {
+    let mut settings = Settings::default();
+    settings.excluded_namespaces.insert(NAMESPACE.to_owned());
+    let skip = stamped("alice", &workload("Deployment"), None, &settings).unwrap_err();
+    assert_eq!(skip, "excluded-namespace");
 }
 
 /// What the API server really sends.
@@ -491,16 +801,18 @@ fn real_updates_of_a_stamped_deployment(#[case] name: &str, #[case] owner: &str)
 
 /// What the requester of a change is told.
 fn warnings(requester: &str, new: &Value, old: Option<&Value>) -> Vec<String> {
-    let request = WorkloadRequest {
-        requester,
-        namespace: NAMESPACE,
-        new,
-        old,
+    let (keys, settings) = (keys(), Settings::default());
+    let with = Circumstances {
+        settings: &settings,
+        keys: &keys,
+        namespace_uid: NAMESPACE_UID,
+        acts_for: &[],
+        followed: None,
     };
-    match stamp(request, &Settings::default()) {
+    decided(requester, new, old, with, |stamping| match stamping {
         Stamping::Stamp(stamp) => stamp.warnings.iter().map(ToString::to_string).collect(),
-        Stamping::Skip(_) | Stamping::Deny(_) => vec![],
-    }
+        _ => vec![],
+    })
 }
 
 #[test]
@@ -523,10 +835,8 @@ fn whoever_changes_anothers_template_is_told() {
 }
 
 #[test]
-fn whoever_writes_anothers_name_is_told() {
-    let mut job = workload("Job");
-    job["metadata"]["annotations"] = json!({"keyporter.dev/owner": "alice"});
-    let told = warnings("bob", &job, None);
+fn whoever_brings_anothers_name_along_is_told() {
+    let told = warnings("bob", &made_from(&of("alice", "CronJob")), None);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("\"alice\" is not believed"), "{told:?}");
     assert_eq!(warnings("alice", &workload("Job"), None), [""; 0]);

@@ -69,7 +69,10 @@ impl Keyporter {
             .arg(&self.folder)
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
-            .args(["--trusted-controller", JOBSET_CONTROLLER]);
+            .args([
+                "--trusted-controller",
+                &format!("{JOBSET_CONTROLLER}=JobSet.jobset.x-k8s.io"),
+            ]);
         let mut process = Process::start(
             "keyporter",
             &mut command,

@@ -13,6 +13,7 @@ use keyporter::{
     certificates::{self, DEFAULT_VALIDITY},
     inject::settings::Settings,
     metrics::Metrics,
+    ownership::Ownership,
     server::{
         Limits, Server,
         tls::{self, CertificateResolver},
@@ -60,6 +61,7 @@ impl Running {
             settings: Arc::new(Settings::default()),
             metrics: metrics.clone(),
             access: Access::default(),
+            ownership: Ownership::standalone([7; 32]),
             complete: Arc::new(AtomicBool::new(complete)),
         };
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
