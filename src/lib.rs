@@ -14,7 +14,7 @@
 //! # Who may depend on whom
 //!
 //! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`; `webhook -> access`;
-//! `catalog -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
+//! `{access, catalog} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
 //! reads its imports.
 //!
 //! # Invariants

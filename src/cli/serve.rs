@@ -74,7 +74,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// Address of the webhook (HTTPS, POST /mutate)
+    /// Address of the webhook (HTTPS, POST /mutate and /validate)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
 

@@ -13,10 +13,11 @@ use crate::inject::{self, Decision, Denial, Report, Request, Skip, patch};
 
 /// What a review was about, for metrics: a closed list, unlike kinds.
 #[derive(Debug, Clone, Copy)]
-enum Resource {
+pub(super) enum Resource {
     Pod,
     Workload,
     Entry,
+    Secret,
     Other,
 }
 
@@ -26,6 +27,7 @@ impl Resource {
             Self::Pod => "pods",
             Self::Workload => "workloads",
             Self::Entry => "entries",
+            Self::Secret => "secrets",
             Self::Other => "other",
         }
     }
@@ -107,7 +109,7 @@ impl Webhook {
         self.finish(head, Resource::Pod, answer, started)
     }
 
-    fn finish<'a>(
+    pub(super) fn finish<'a>(
         &self,
         head: &'a Head<'_>,
         resource: Resource,
@@ -175,7 +177,7 @@ fn entered<'a>(denial: Option<Denial>) -> Answer<'a> {
     }
 }
 
-fn skipped<'a>(skip: Skip) -> Answer<'a> {
+pub(super) fn skipped<'a>(skip: Skip) -> Answer<'a> {
     Answer {
         audit: Audit {
             decision: "skip",
@@ -186,7 +188,7 @@ fn skipped<'a>(skip: Skip) -> Answer<'a> {
     }
 }
 
-fn denied<'a>(denial: &Denial) -> Answer<'a> {
+pub(super) fn denied<'a>(denial: &Denial) -> Answer<'a> {
     Answer {
         denied: Some(denial.to_string()),
         audit: Audit {
