@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`attacks`] | everybody tries every row of the table |
+//! | [`force_delete`] | who may let a secret go while pods use it |
 //! | [`names`] | variables that a secret may not set |
 //! | [`peaceful`] | what honest people and programs do works as before |
 //! | [`pods`] | what keyporter wrote on a pod stays |
@@ -10,6 +11,7 @@
 //! | [`town`] | the people of a namespace, and requests in their names |
 
 mod attacks;
+mod force_delete;
 mod names;
 mod peaceful;
 mod pods;
@@ -23,6 +25,7 @@ use crate::harness::Harness;
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     [
         attacks::trials(harness),
+        force_delete::trials(harness),
         names::trials(harness),
         peaceful::trials(harness),
         pods::trials(harness),

@@ -116,7 +116,8 @@ impl Keyporter {
         http_get(self.admin_port, "/metrics")
     }
 
-    /// Has the API server call it for every opted-in namespace that also meets `requirement`.
+    /// Has the API server call it for every opted-in namespace that also meets `requirement`, as
+    /// `deploy/examples/webhook.yaml` does.
     ///
     /// A requirement is one entry of a label selector's `matchExpressions`.
     pub(crate) async fn register(
@@ -125,17 +126,35 @@ impl Keyporter {
         name: &str,
         requirement: Option<Value>,
     ) -> Result<()> {
-        let address = format!("127.0.0.1:{}", self.port);
-        let configuration = configuration(name, &address, &self.certificate, requirement)?;
-        objects::create(admin, configuration).await?;
+        for mut configuration in self.configurations("webhook.yaml")? {
+            configuration["metadata"]["name"] = name.into();
+            let webhook = &mut configuration["webhooks"][0];
+            webhook["name"] = format!("{name}.keyporter.dev").into();
+            let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut();
+            expressions
+                .ok_or("the example has no namespace selector")?
+                .extend(requirement.clone());
+            objects::create(admin, configuration).await?;
+        }
         Ok(())
+    }
+
+    /// The configurations of a file in `deploy/examples`, filled in as its comment says.
+    fn configurations(&self, file: &str) -> Result<Vec<Value>> {
+        let certificate = BASE64.encode(self.certificate.as_bytes());
+        let address = format!("127.0.0.1:{}", self.port);
+        examples(file, |text| {
+            let text = text.replace("ADDRESS:8443", &address);
+            text.replace("CA_BUNDLE", &certificate)
+        })
     }
 }
 
 /// Gives the process the rights that it has in an installation, and no more: those of `deploy/examples/rbac.yaml`.
 pub(crate) async fn prepare(plane: &ControlPlane) -> Result<()> {
     let admin = plane.admin();
-    let role = example("rbac.yaml", |text| text)?;
+    let mut documents = examples("rbac.yaml", |text| text)?.into_iter();
+    let role = documents.next().ok_or("the example is empty")?;
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
@@ -148,34 +167,13 @@ pub(crate) async fn prepare(plane: &ControlPlane) -> Result<()> {
     Ok(())
 }
 
-/// The configuration of `deploy/examples/webhook.yaml`, filled in as its comment says, under another name.
-fn configuration(
-    name: &str,
-    address: &str,
-    certificate: &str,
-    requirement: Option<Value>,
-) -> Result<Value> {
-    let mut configuration = example("webhook.yaml", |text| {
-        let text = text.replace("ADDRESS:8443", address);
-        text.replace("CA_BUNDLE", &BASE64.encode(certificate.as_bytes()))
-    })?;
-    configuration["metadata"]["name"] = name.into();
-    let webhook = &mut configuration["webhooks"][0];
-    webhook["name"] = format!("{name}.keyporter.dev").into();
-    let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut();
-    expressions
-        .ok_or("the example has no namespace selector")?
-        .extend(requirement);
-    Ok(configuration)
-}
-
-/// The first document of a file in `deploy/examples`, its text changed before it is read.
-fn example(file: &str, change: impl FnOnce(String) -> String) -> Result<Value> {
+/// The documents of a file in `deploy/examples`, its text changed before it is read.
+fn examples(file: &str, change: impl FnOnce(String) -> String) -> Result<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("deploy/examples")
         .join(file);
     let text = change(fs::read_to_string(path)?);
     let documents = Documents::split(&text);
-    let document = documents.iter().next().ok_or("the example is empty")?;
-    Ok(document.value(file)?)
+    let values = documents.iter().map(|document| document.value(file));
+    Ok(values.collect::<std::result::Result<_, _>>()?)
 }
