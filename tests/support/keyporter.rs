@@ -38,6 +38,16 @@ pub(crate) struct Keyporter {
 impl Keyporter {
     /// Starts `binary` as the webhook of `plane` and returns when it is ready; `name` tells several apart.
     pub(crate) async fn start(plane: &ControlPlane, binary: &Path, name: &str) -> Result<Self> {
+        Self::start_as(plane, binary, name, USER).await
+    }
+
+    /// The same with the rights of `user`.
+    pub(crate) async fn start_as(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        user: &str,
+    ) -> Result<Self> {
         let folder = plane.folder().join(name);
         fs::create_dir_all(&folder)?;
         let credentials = plane.authority().server(&["127.0.0.1", "localhost"])?;
@@ -47,7 +57,7 @@ impl Keyporter {
         let mut keyporter = Self {
             binary: binary.to_owned(),
             folder,
-            kubeconfig: plane.kubeconfig(USER, None)?,
+            kubeconfig: plane.kubeconfig(user, None)?,
             certificate: plane.authority().certificate(),
             port,
             admin_port,
@@ -152,15 +162,27 @@ impl Keyporter {
 
 /// Gives the process the rights that it has in an installation, and no more: those of `deploy/examples/rbac.yaml`.
 pub(crate) async fn prepare(plane: &ControlPlane) -> Result<()> {
+    allow(plane, "keyporter", USER, |_| ()).await
+}
+
+/// Gives `user` those rights, after a change.
+pub(crate) async fn allow(
+    plane: &ControlPlane,
+    name: &str,
+    user: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<()> {
     let admin = plane.admin();
     let mut documents = examples("rbac.yaml", |text| text)?.into_iter();
-    let role = documents.next().ok_or("the example is empty")?;
+    let mut role = documents.next().ok_or("the example is empty")?;
+    role["metadata"]["name"] = name.into();
+    change(&mut role);
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": "keyporter"},
-        "roleRef": {"kind": "ClusterRole", "name": role["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io"},
-        "subjects": [{"kind": "User", "name": USER, "apiGroup": "rbac.authorization.k8s.io"}],
+        "metadata": {"name": name},
+        "roleRef": {"kind": "ClusterRole", "name": name, "apiGroup": "rbac.authorization.k8s.io"},
+        "subjects": [objects::subject(user)],
     });
     objects::create(&admin, role).await?;
     objects::create(&admin, binding).await?;
