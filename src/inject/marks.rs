@@ -7,6 +7,7 @@
 use serde::Deserialize;
 
 use super::annotations as names;
+use super::patch::Parents;
 use super::pod::Text;
 
 /// A Secret, of which only the marks are read.
@@ -88,6 +89,15 @@ impl<'a> Marks<'a> {
     pub fn goes_by_force(&self) -> bool {
         let force = self.annotations().and_then(|all| all.force_delete.as_ref());
         force.is_some_and(|force| *force == *"true")
+    }
+
+    /// What there is to put an annotation into.
+    pub(super) fn parents(&self) -> Parents {
+        match &self.metadata {
+            None => Parents::NoMetadata,
+            Some(metadata) if metadata.annotations.is_none() => Parents::NoAnnotations,
+            Some(_) => Parents::Annotations,
+        }
     }
 
     fn our_kind(&self) -> Option<&str> {

@@ -4,7 +4,8 @@
 //! request + pod + what its owner may see  ->  decide  ->  Skip(reason) | Inject(plan) | Deny(reason)
 //!                                                           plan  ->  patch  ->  JSON Patch
 //! request + workload (new, old)           ->  stamp   ->  the owner's name on its pod templates
-//! request + metadata of a Secret          ->  single_key, in_use  ->  its creation or deletion is refused
+//! request + metadata of a Secret          ->  secret_stamp  ->  the owner's name on it
+//!                                             single_key, in_use  ->  its creation or deletion is refused
 //! ```
 //!
 //! Invariants: values of secrets are not known here; a patch only adds; a second pass over the patched pod is a skip;
@@ -27,6 +28,7 @@ pub mod place;
 pub mod pod;
 mod record;
 pub mod secret;
+pub mod secret_stamp;
 pub mod select;
 pub mod settings;
 pub mod single_key;
@@ -96,12 +98,14 @@ pub enum Skip {
     NoPodTemplate,
     /// A controller's object: it keeps the stamp that it has.
     ControllersObject,
-    /// A workload whose stamp is right already.
+    /// A workload whose stamp is right already, or a Secret that names its owner.
     AlreadyStamped,
     /// An update that changes no pod template of a workload that nobody owns yet.
     TemplateUnchanged,
     /// One of Kubernetes' own controllers, which nobody hinders.
     KubernetesItself,
+    /// An update of a Secret that had no owner before: nobody gets to own it by changing it.
+    NeverOwned,
     /// JSON that is no such object: the API server's own validation speaks.
     Unreadable,
 }
@@ -125,6 +129,7 @@ impl Skip {
             Self::AlreadyStamped => "already-stamped",
             Self::TemplateUnchanged => "template-unchanged",
             Self::KubernetesItself => "kubernetes-itself",
+            Self::NeverOwned => "never-owned",
             Self::Unreadable => "unreadable",
         }
     }

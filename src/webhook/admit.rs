@@ -36,6 +36,9 @@ impl Resource {
 impl Webhook {
     /// Answers the review in a body.
     pub(super) async fn admit(&self, body: &[u8], started: Instant) -> Result<Vec<u8>, Fault> {
+        if review::secret::is_of_secret(body) {
+            return self.admit_secret(body, started);
+        }
         let review::Reviewed { head, subject } = review::read(body)?;
         match &subject {
             Subject::Pod(pod) => self.admit_pod(body, &head, pod, started).await,

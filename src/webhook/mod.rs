@@ -15,6 +15,7 @@ mod admit;
 mod answer;
 mod guard;
 mod review;
+mod secret;
 mod validate;
 
 use std::sync::Arc;

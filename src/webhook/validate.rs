@@ -20,7 +20,7 @@ impl Webhook {
     pub(super) async fn validate(&self, body: &[u8], started: Instant) -> Result<Vec<u8>, Fault> {
         let Reviewed { head, change } = secret::read(body)?;
         let answer = match (&change, self.left_alone(&head)) {
-            (Change::Other, _) => {
+            (Change::Other | Change::Updated { .. }, _) => {
                 return self.finish(&head, Resource::Other, skipped(Skip::NotConcerned), started);
             }
             (Change::Unreadable, _) => skipped(Skip::Unreadable),

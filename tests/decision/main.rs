@@ -13,6 +13,7 @@
 
 mod auth;
 mod builders;
+mod deploy;
 mod environment;
 mod files;
 mod generate;
@@ -21,7 +22,6 @@ mod golden;
 mod guard;
 mod image_pull;
 mod in_use;
-mod kubernetes;
 mod owners;
 mod pods;
 mod precedence;
@@ -29,6 +29,7 @@ mod properties;
 mod purity;
 mod record;
 mod second_pass;
+mod secret_stamps;
 mod secrets;
 mod single_key;
 mod stamp_properties;

@@ -18,6 +18,7 @@ use super::{
     http_get,
     jobset::JOBSET_CONTROLLER,
     objects,
+    policies::STAMPED_BY_WEBHOOK,
     process::Process,
     wait_for,
 };
@@ -144,6 +145,17 @@ impl Keyporter {
             expressions
                 .ok_or("the example has no namespace selector")?
                 .extend(requirement.clone());
+            objects::create(admin, configuration).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the API server call it to write the owners of Secrets, as `deploy/examples/webhook-before-1.36.yaml` does, in
+    /// the namespaces where no policy writes them.
+    pub(crate) async fn register_before_1_36(&self, admin: &Client) -> Result<()> {
+        for mut configuration in self.configurations("webhook-before-1.36.yaml")? {
+            configuration["webhooks"][0]["namespaceSelector"] =
+                json!({"matchExpressions": [{"key": STAMPED_BY_WEBHOOK, "operator": "Exists"}]});
             objects::create(admin, configuration).await?;
         }
         Ok(())

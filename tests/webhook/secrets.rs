@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::fixture::{Running, review};
+use crate::fixture::{Running, patched, review};
 
 const VALUE: &str = "hunter2-canary";
 
@@ -117,4 +117,49 @@ async fn what_is_no_creation_or_deletion_of_a_secret_passes() {
         assert_eq!(response["allowed"], true);
         assert_eq!(response["auditAnnotations"]["reason"], "not-concerned");
     }
+}
+
+#[tokio::test]
+async fn mutate_writes_the_owner_into_a_new_secret() {
+    let webhook = Running::start().await;
+    let review = review(
+        "alice",
+        "Secret",
+        &git("another", &json!({"example.com/note": "x"})),
+    );
+    let response = webhook.review(&review).await;
+    let audit = json!({"decision": "stamp", "reason": "stamped", "owner": "alice"});
+    assert_eq!(response["auditAnnotations"], audit);
+    assert!(!response.to_string().contains(VALUE), "{response}");
+    let mut expected = review["request"]["object"].clone();
+    expected["metadata"]["annotations"]["keyporter.dev/owner"] = json!("alice");
+    assert_eq!(patched(&review, &response), expected);
+    let line =
+        r#"keyporter_admissions_total{resource="secrets",decision="stamp",reason="stamped"} 1"#;
+    assert!(webhook.metrics.encode().contains(line));
+}
+
+#[tokio::test]
+async fn mutate_keeps_the_owner_of_a_secret_that_changes() {
+    let webhook = Running::start().await;
+    let mut update = review("dora", "Secret", &git("s", &json!({})));
+    update["request"]["operation"] = json!("UPDATE");
+    update["request"]["oldObject"] = git("s", &json!({"keyporter.dev/owner": "alice"}));
+    let response = webhook.review(&update).await;
+    let owner = &patched(&update, &response)["metadata"]["annotations"]["keyporter.dev/owner"];
+    assert_eq!(owner, "alice");
+}
+
+#[rstest]
+#[case::ordinary(review("alice", "Secret", &secret("s", &json!({}), &json!({}))), "not-concerned")]
+#[case::deleted(deletion("alice", &git("s", &json!({}))), "not-concerned")]
+#[case::named(review("alice", "Secret", &git("s", &json!({"keyporter.dev/owner": "bob"}))), "already-stamped")]
+#[case::unreadable(review("alice", "Secret", &json!({"metadata": {"labels": VALUE}})), "unreadable")]
+#[tokio::test]
+async fn mutate_leaves_other_secrets_alone(#[case] review: Value, #[case] reason: &str) {
+    let webhook = Running::start().await;
+    let response = webhook.review(&review).await;
+    assert_eq!(response["allowed"], true);
+    assert!(response.get("patch").is_none());
+    assert_eq!(response["auditAnnotations"]["reason"], reason);
 }
