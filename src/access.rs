@@ -1,7 +1,10 @@
 //! May somebody act for somebody else, and what is in a running pod? The API server is asked.
 //!
-//! Only where a review has something of another user in it, or enters a pod: the admission of a pod asks nothing.
+//! Only where a review has something of another user in it, enters a pod, or deletes a secret: the admission of a pod
+//! asks nothing.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access>
+
+mod carriers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +53,9 @@ pub enum AccessError {
     /// The API server took too long.
     #[error("the API server does not answer in time")]
     Slow,
+    /// The answer is not what the API server sends. Nothing of it is quoted.
+    #[error("the API server's answer cannot be read")]
+    Unreadable,
 }
 
 /// Asks, and remembers answers for a short time. A handle: clones share what they remember.

@@ -14,7 +14,8 @@
 //! # Who may depend on whom
 //!
 //! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
-//! `webhook -> {access, ownership}`; `{catalog, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
+//! `webhook -> {access, ownership}`; `{access, catalog, ownership} -> inject`. Everything may use [`metrics`]. [`inject`]
+//! depends on nothing of the crate and does no I/O: a test
 //! reads its imports.
 //!
 //! # Invariants

@@ -87,7 +87,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "NAMESPACE", conflicts_with = "secrets")]
     own_namespace: Option<String>,
 
-    /// Address of the webhook (HTTPS, POST /mutate)
+    /// Address of the webhook (HTTPS, POST /mutate and /validate)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     listen: SocketAddr,
 

@@ -29,6 +29,8 @@ pub const OWNER_PROOF: &str = "keyporter.dev/owner-proof";
 pub const LAYOUT: &str = "keyporter.dev/layout";
 /// Annotation of a Secret: `automatic` (also where absent) or `on-reference`.
 pub const INJECTION: &str = "keyporter.dev/injection";
+/// Annotation of a Secret: `true` lets it be deleted while pods use it.
+pub const FORCE_DELETE: &str = "keyporter.dev/force-delete";
 
 /// Annotation of a pod: names of the containers that get secrets, comma-separated; all where it is absent.
 pub const CONTAINERS: &str = "keyporter.dev/containers";

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::annotations as names;
+use super::pod::Text;
 
 /// Whose secrets a pod carries, as its annotations say. Nobody but the webhook writes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,21 @@ impl Carried {
             owner: owner.map(str::to_owned),
         })
     }
+}
+
+/// Whether a pod's record names this Secret.
+///
+/// A record that cannot be read names none. keyporter writes none such, and a stranger's pod with a damaged one would
+/// otherwise carry every secret of the namespace.
+#[must_use]
+pub fn carries(record: &str, object: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        #[serde(borrow)]
+        secret: Text<'a>,
+    }
+    serde_json::from_str::<Vec<Entry<'_>>>(record)
+        .is_ok_and(|entries| entries.iter().any(|entry| entry.secret == *object))
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! request + pod + what its owner may see  ->  decide  ->  Skip(reason) | Inject(plan) | Deny(reason)
 //!                                                           plan  ->  patch  ->  JSON Patch
 //! request + workload (new, old)           ->  stamp   ->  the owner's name on its pod templates
+//! request + metadata of a Secret          ->  secret_stamp  ->  the owner's name on it
+//!                                             single_key, in_use  ->  its creation or deletion is refused
 //! ```
 //!
 //! Invariants: values of secrets are not known here; a patch only adds; a second pass over the patched pod is a skip;
@@ -14,7 +16,10 @@ pub mod carried;
 pub mod changes;
 pub mod git_ssh;
 pub mod guard;
+pub mod in_use;
+pub mod kubernetes;
 pub mod layout;
+pub mod marks;
 pub mod mount;
 pub mod name;
 pub mod object;
@@ -25,8 +30,10 @@ pub mod pod;
 pub mod proof;
 mod record;
 pub mod secret;
+pub mod secret_stamp;
 pub mod select;
 pub mod settings;
+pub mod single_key;
 pub mod stamp;
 pub mod template;
 mod text;
@@ -80,7 +87,7 @@ pub enum Decision<'a> {
     Deny(Denial),
 }
 
-/// Why a pod, or a workload, is left as it is. A closed list: the same words stand in the log, the metrics and in
+/// Why a pod, a workload or a Secret is left as it is. A closed list: the same words stand in the log, the metrics and in
 /// explanations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Skip {
@@ -106,10 +113,14 @@ pub enum Skip {
     NoPodTemplate,
     /// A controller's object: it keeps the stamp that it has.
     ControllersObject,
-    /// A workload whose stamp is right already.
+    /// A workload whose stamp is right already, or a Secret that names its owner.
     AlreadyStamped,
     /// An update that changes no pod template of a workload that nobody owns yet.
     TemplateUnchanged,
+    /// One of Kubernetes' own controllers, which nobody hinders.
+    KubernetesItself,
+    /// An update of a Secret that had no owner before: nobody gets to own it by changing it.
+    NeverOwned,
     /// JSON that is no such object: the API server's own validation speaks.
     Unreadable,
 }
@@ -132,6 +143,8 @@ impl Skip {
             Self::ControllersObject => "controllers-object",
             Self::AlreadyStamped => "already-stamped",
             Self::TemplateUnchanged => "template-unchanged",
+            Self::KubernetesItself => "kubernetes-itself",
+            Self::NeverOwned => "never-owned",
             Self::Unreadable => "unreadable",
         }
     }
@@ -143,7 +156,7 @@ impl fmt::Display for Skip {
     }
 }
 
-/// Why a pod or a workload is refused, as a sentence for its author.
+/// Why a pod, a workload or a change of a Secret is refused, as a sentence for its author.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Denial {
     /// The opt-out label has a value that is not known.
@@ -223,21 +236,51 @@ pub enum Denial {
         /// How many entries each would get.
         entries: usize,
     },
+    /// A second git-ssh secret of an owner.
+    #[error(
+        "a second secret of kind git-ssh: pods of its owner use {name:?} (secret {object}) already; delete that one first, \
+         or replace the key in it"
+    )]
+    SecondGitSsh {
+        /// What the user calls the first one.
+        name: String,
+        /// Namespace and name of its object.
+        object: String,
+    },
+    /// A secret that live pods carry is deleted.
+    #[error(
+        "secret {object} is in use by {}; delete it when they have ended, or set its annotation \
+         keyporter.dev/force-delete to \"true\" first, as somebody who may delete it",
+        listed(.carriers)
+    )]
+    SecretInUse {
+        /// Namespace and name of the object.
+        object: String,
+        /// The pods, sorted.
+        carriers: Vec<in_use::Carrier>,
+    },
+    /// A secret is deleted, and nobody knows at the moment whether pods carry it.
+    #[error(
+        "whether pods use secret {object} cannot be found out now ({why}), try again, or set its annotation \
+         keyporter.dev/force-delete to \"true\" first, as somebody who may delete it"
+    )]
+    UseUnknown {
+        /// Namespace and name of the object.
+        object: String,
+        /// Why it cannot be found out.
+        why: String,
+    },
 }
 
-/// The references, or as many of them as a person reads.
-fn listed(references: &[guard::Foreign]) -> String {
+/// The entries, or as many of them as a person reads.
+fn listed<T: fmt::Display>(entries: &[T]) -> String {
     const LISTED: usize = 10;
-    let mut names: Vec<_> = references
+    let mut names: Vec<_> = entries
         .iter()
         .take(LISTED)
         .map(ToString::to_string)
         .collect();
-    if let Some(more) = references
-        .len()
-        .checked_sub(LISTED)
-        .filter(|more| *more > 0)
-    {
+    if let Some(more) = entries.len().checked_sub(LISTED).filter(|more| *more > 0) {
         names.push(format!("and {more} more"));
     }
     names.join(", ")
@@ -257,6 +300,9 @@ impl Denial {
             Self::ForeignPod => "foreign-pod",
             Self::EntryUnknown { .. } => "entry-unknown",
             Self::TooLarge { .. } => "too-large",
+            Self::SecondGitSsh { .. } => "second-git-ssh",
+            Self::SecretInUse { .. } => "secret-in-use",
+            Self::UseUnknown { .. } => "use-unknown",
         }
     }
 }

@@ -16,10 +16,11 @@ use crate::inject::{self, Decision, Denial, Report, Skip, patch};
 
 /// What a review was about, for metrics: a closed list, unlike kinds.
 #[derive(Debug, Clone, Copy)]
-enum Resource {
+pub(super) enum Resource {
     Pod,
     Workload,
     Entry,
+    Secret,
     Other,
 }
 
@@ -29,6 +30,7 @@ impl Resource {
             Self::Pod => "pods",
             Self::Workload => "workloads",
             Self::Entry => "entries",
+            Self::Secret => "secrets",
             Self::Other => "other",
         }
     }
@@ -37,6 +39,9 @@ impl Resource {
 impl Webhook {
     /// Answers the review in a body.
     pub(super) async fn admit(&self, body: &[u8], started: Instant) -> Result<Vec<u8>, Fault> {
+        if review::secret::is_of_secret(body) {
+            return self.admit_secret(body, started);
+        }
         let review::Reviewed { head, subject } = review::read(body)?;
         match &subject {
             Subject::Pod(pod) => self.admit_pod(body, &head, pod, started).await,
@@ -154,7 +159,7 @@ impl Webhook {
         self.finish(head, Resource::Pod, answer, started)
     }
 
-    fn finish<'a>(
+    pub(super) fn finish<'a>(
         &self,
         head: &'a Head<'_>,
         resource: Resource,
@@ -236,7 +241,7 @@ fn entered<'a>(denial: Option<Denial>) -> Answer<'a> {
     }
 }
 
-fn skipped<'a>(skip: Skip) -> Answer<'a> {
+pub(super) fn skipped<'a>(skip: Skip) -> Answer<'a> {
     Answer {
         audit: Audit {
             decision: "skip",
@@ -247,7 +252,7 @@ fn skipped<'a>(skip: Skip) -> Answer<'a> {
     }
 }
 
-fn denied<'a>(denial: &Denial) -> Answer<'a> {
+pub(super) fn denied<'a>(denial: &Denial) -> Answer<'a> {
     Answer {
         denied: Some(denial.to_string()),
         audit: Audit {

@@ -1,7 +1,8 @@
-//! The webhook: `POST /mutate` takes an AdmissionReview and answers it.
+//! The webhook: `POST /mutate` and `POST /validate` take an AdmissionReview and answer it.
 //!
-//! The handler only translates: a body becomes a review, [`crate::inject`] decides, the decision becomes an answer.
-//! The admission of a pod makes no call, unless the pod has something of another user in it; bodies are never logged.
+//! The handlers only translate: a body becomes a review, [`crate::inject`] decides, the decision becomes an answer.
+//! The admission of a pod makes no call, unless the pod has something of another user in it; bodies are never logged, and
+//! of a Secret only marks in its metadata are read.
 //!
 //! | answer | when |
 //! |---|---|
@@ -15,6 +16,8 @@ mod answer;
 mod guard;
 mod owner;
 mod review;
+mod secret;
+mod validate;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,10 +71,11 @@ pub struct Webhook {
 pub fn router(webhook: Webhook) -> Router {
     Router::new()
         .route("/mutate", post(mutate))
+        .route("/validate", post(validate))
         .fallback(async || {
             (
                 StatusCode::NOT_FOUND,
-                "not found: admission reviews go to POST /mutate\n",
+                "not found: admission reviews go to POST /mutate and POST /validate\n",
             )
         })
         .layer(CatchPanicLayer::custom(|_| Fault::Panicked.into_response()))
@@ -119,7 +123,25 @@ impl IntoResponse for Fault {
 }
 
 async fn mutate(State(webhook): State<Webhook>, body: Body) -> Response {
-    match answer(&webhook, body).await {
+    let answer = async |body: Bytes| webhook.admit(&body, Instant::now()).await;
+    respond(&webhook, body, answer).await
+}
+
+async fn validate(State(webhook): State<Webhook>, body: Body) -> Response {
+    let answer = async |body: Bytes| webhook.validate(&body, Instant::now()).await;
+    respond(&webhook, body, answer).await
+}
+
+async fn respond(
+    webhook: &Webhook,
+    body: Body,
+    answer: impl AsyncFnOnce(Bytes) -> Result<Vec<u8>, Fault>,
+) -> Response {
+    let answer = match complete(webhook, body).await {
+        Ok(body) => answer(body).await,
+        Err(fault) => Err(fault),
+    };
+    match answer {
         Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
         Err(fault) => {
             let status = fault.status();
@@ -138,12 +160,13 @@ async fn mutate(State(webhook): State<Webhook>, body: Body) -> Response {
     }
 }
 
-async fn answer(webhook: &Webhook, body: Body) -> Result<Vec<u8>, Fault> {
+/// The whole body, once the secrets are known without which it cannot be answered.
+async fn complete(webhook: &Webhook, body: Body) -> Result<Bytes, Fault> {
     let body = whole(body).await?;
     if !webhook.complete.load(Ordering::Acquire) {
         return Err(Fault::NotReady);
     }
-    webhook.admit(&body, Instant::now()).await
+    Ok(body)
 }
 
 async fn whole(body: Body) -> Result<Bytes, Fault> {

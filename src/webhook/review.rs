@@ -1,6 +1,8 @@
 //! Reading an AdmissionReview, once and borrowing.
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request>
 
+pub(super) mod secret;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;

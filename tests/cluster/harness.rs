@@ -66,6 +66,7 @@ impl Cluster {
         keyporter
             .register(&self.plane.admin(), "keyporter", Some(others))
             .await?;
+        keyporter.register_before_1_36(&self.plane.admin()).await?;
         Ok(keyporter)
     }
 }

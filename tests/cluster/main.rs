@@ -15,17 +15,20 @@
     clippy::unwrap_used
 )]
 
+mod canary;
 mod controllers;
 mod entering;
 mod examples;
 mod foreign_secrets;
 mod harness;
 mod identity;
+mod in_use;
 mod job_set;
 mod operation;
 mod pods;
 mod project;
 mod reinvocation;
+mod second_key;
 mod secret_guard;
 #[allow(
     dead_code,
@@ -88,6 +91,8 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         job_set::trials(harness),
         operation::trials(harness),
         reinvocation::trials(harness),
+        in_use::trials(harness),
+        second_key::trials(harness),
     ]
     .into_iter()
     .flatten()

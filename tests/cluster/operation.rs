@@ -155,7 +155,10 @@ async fn right_after(cluster: &Cluster) -> Result<()> {
     for number in 0..ROUNDS {
         let name = format!("fresh-{number}");
         let object = user_object("alice", &name);
-        objects::create(alice, user_secret(&project.name, "alice", &name)).await?;
+        let mut secret = user_secret(&project.name, "alice", &name);
+        // It goes while its pod is there.
+        secret["metadata"]["annotations"]["keyporter.dev/force-delete"] = json!("true");
+        objects::create(alice, secret).await?;
         let pod = objects::as_pod(objects::create(alice, project.pod(&name)).await?)?;
         if !secret_names(&pod).contains(&object) {
             misses += 1;

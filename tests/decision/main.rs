@@ -13,6 +13,7 @@
 
 mod auth;
 mod builders;
+mod deploy;
 mod environment;
 mod files;
 mod generate;
@@ -20,6 +21,7 @@ mod git_ssh;
 mod golden;
 mod guard;
 mod image_pull;
+mod in_use;
 mod owners;
 mod pods;
 mod precedence;
@@ -27,6 +29,8 @@ mod properties;
 mod purity;
 mod record;
 mod second_pass;
+mod secret_stamps;
 mod secrets;
+mod single_key;
 mod stamp_properties;
 mod stamps;

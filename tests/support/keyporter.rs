@@ -18,6 +18,7 @@ use super::{
     http_get,
     jobset::JOBSET_CONTROLLER,
     objects,
+    policies::STAMPED_BY_WEBHOOK,
     process::Process,
     wait_for,
 };
@@ -38,6 +39,16 @@ pub(crate) struct Keyporter {
 impl Keyporter {
     /// Starts `binary` as the webhook of `plane` and returns when it is ready; `name` tells several apart.
     pub(crate) async fn start(plane: &ControlPlane, binary: &Path, name: &str) -> Result<Self> {
+        Self::start_as(plane, binary, name, USER).await
+    }
+
+    /// The same with the rights of `user`.
+    pub(crate) async fn start_as(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        user: &str,
+    ) -> Result<Self> {
         let folder = plane.folder().join(name);
         fs::create_dir_all(&folder)?;
         let credentials = plane.authority().server(&["127.0.0.1", "localhost"])?;
@@ -47,7 +58,7 @@ impl Keyporter {
         let mut keyporter = Self {
             binary: binary.to_owned(),
             folder,
-            kubeconfig: plane.kubeconfig(USER, None)?,
+            kubeconfig: plane.kubeconfig(user, None)?,
             certificate: plane.authority().certificate(),
             port,
             admin_port,
@@ -119,7 +130,8 @@ impl Keyporter {
         http_get(self.admin_port, "/metrics")
     }
 
-    /// Has the API server call it for every opted-in namespace that also meets `requirement`.
+    /// Has the API server call it for every opted-in namespace that also meets `requirement`, as
+    /// `deploy/examples/webhook.yaml` does.
     ///
     /// A requirement is one entry of a label selector's `matchExpressions`.
     pub(crate) async fn register(
@@ -128,57 +140,77 @@ impl Keyporter {
         name: &str,
         requirement: Option<Value>,
     ) -> Result<()> {
-        let address = format!("127.0.0.1:{}", self.port);
-        let configuration = configuration(name, &address, &self.certificate, requirement)?;
-        objects::create(admin, configuration).await?;
+        for mut configuration in self.configurations("webhook.yaml")? {
+            configuration["metadata"]["name"] = name.into();
+            let webhook = &mut configuration["webhooks"][0];
+            webhook["name"] = format!("{name}.keyporter.dev").into();
+            let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut();
+            expressions
+                .ok_or("the example has no namespace selector")?
+                .extend(requirement.clone());
+            objects::create(admin, configuration).await?;
+        }
         Ok(())
+    }
+
+    /// Has the API server call it to write the owners of Secrets, as `deploy/examples/webhook-before-1.36.yaml` does, in
+    /// the namespaces where no policy writes them.
+    pub(crate) async fn register_before_1_36(&self, admin: &Client) -> Result<()> {
+        for mut configuration in self.configurations("webhook-before-1.36.yaml")? {
+            configuration["webhooks"][0]["namespaceSelector"] =
+                json!({"matchExpressions": [{"key": STAMPED_BY_WEBHOOK, "operator": "Exists"}]});
+            objects::create(admin, configuration).await?;
+        }
+        Ok(())
+    }
+
+    /// The configurations of a file in `deploy/examples`, filled in as its comment says.
+    fn configurations(&self, file: &str) -> Result<Vec<Value>> {
+        let certificate = BASE64.encode(self.certificate.as_bytes());
+        let address = format!("127.0.0.1:{}", self.port);
+        examples(file, |text| {
+            let text = text.replace("ADDRESS:8443", &address);
+            text.replace("CA_BUNDLE", &certificate)
+        })
     }
 }
 
 /// Gives the process the rights that it has in an installation, and no more: those of `deploy/examples/rbac.yaml`.
 pub(crate) async fn prepare(plane: &ControlPlane) -> Result<()> {
+    allow(plane, "keyporter", USER, |_| ()).await
+}
+
+/// Gives `user` those rights, after a change.
+pub(crate) async fn allow(
+    plane: &ControlPlane,
+    name: &str,
+    user: &str,
+    change: impl FnOnce(&mut Value),
+) -> Result<()> {
     let admin = plane.admin();
-    let role = example("rbac.yaml", |text| text)?;
+    let mut documents = examples("rbac.yaml", |text| text)?.into_iter();
+    let mut role = documents.next().ok_or("the example is empty")?;
+    role["metadata"]["name"] = name.into();
+    change(&mut role);
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": "keyporter"},
-        "roleRef": {"kind": "ClusterRole", "name": role["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io"},
-        "subjects": [{"kind": "User", "name": USER, "apiGroup": "rbac.authorization.k8s.io"}],
+        "metadata": {"name": name},
+        "roleRef": {"kind": "ClusterRole", "name": name, "apiGroup": "rbac.authorization.k8s.io"},
+        "subjects": [objects::subject(user)],
     });
     objects::create(&admin, role).await?;
     objects::create(&admin, binding).await?;
     Ok(())
 }
 
-/// The configuration of `deploy/examples/webhook.yaml`, filled in as its comment says, under another name.
-fn configuration(
-    name: &str,
-    address: &str,
-    certificate: &str,
-    requirement: Option<Value>,
-) -> Result<Value> {
-    let mut configuration = example("webhook.yaml", |text| {
-        let text = text.replace("ADDRESS:8443", address);
-        text.replace("CA_BUNDLE", &BASE64.encode(certificate.as_bytes()))
-    })?;
-    configuration["metadata"]["name"] = name.into();
-    let webhook = &mut configuration["webhooks"][0];
-    webhook["name"] = format!("{name}.keyporter.dev").into();
-    let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut();
-    expressions
-        .ok_or("the example has no namespace selector")?
-        .extend(requirement);
-    Ok(configuration)
-}
-
-/// The first document of a file in `deploy/examples`, its text changed before it is read.
-fn example(file: &str, change: impl FnOnce(String) -> String) -> Result<Value> {
+/// The documents of a file in `deploy/examples`, its text changed before it is read.
+fn examples(file: &str, change: impl FnOnce(String) -> String) -> Result<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("deploy/examples")
         .join(file);
     let text = change(fs::read_to_string(path)?);
     let documents = Documents::split(&text);
-    let document = documents.iter().next().ok_or("the example is empty")?;
-    Ok(document.value(file)?)
+    let values = documents.iter().map(|document| document.value(file));
+    Ok(values.collect::<std::result::Result<_, _>>()?)
 }

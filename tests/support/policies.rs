@@ -13,16 +13,30 @@ use super::{
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/policies");
 
+/// In a namespace with this label no policy writes owners, as on Kubernetes before 1.36.
+pub(crate) const STAMPED_BY_WEBHOOK: &str = "tests.keyporter.dev/stamped-by-webhook";
+
 /// Applies them as an administrator does, and returns when the API server goes by them.
 pub(crate) async fn apply(plane: &ControlPlane) -> Result<()> {
-    plane.kubectl(ADMIN)?.run(&["apply", "-f", FOLDER])?.ok()?;
+    let kubectl = plane.kubectl(ADMIN)?;
+    kubectl.run(&["apply", "-f", FOLDER])?.ok()?;
+    let others =
+        json!({"matchExpressions": [{"key": STAMPED_BY_WEBHOOK, "operator": "DoesNotExist"}]});
+    let others = json!({"spec": {"matchResources": {"namespaceSelector": others}}}).to_string();
+    let binding = "mutatingadmissionpolicybinding/keyporter-secret-owner-stamp";
+    kubectl
+        .run(&["patch", binding, "--type=merge", "-p", &others])?
+        .ok()?;
     // Nobody else works here: what this user is refused or given is the policies' doing.
     let (namespace, user) = ("policies", "policies-probe");
+    let before = "policies-before-1-36";
     let admin = plane.admin();
     objects::create_namespace(&admin, namespace, json!({}), false).await?;
+    objects::create_namespace(&admin, before, json!({STAMPED_BY_WEBHOOK: ""}), false).await?;
     objects::allow_edit(&admin, namespace, user).await?;
+    objects::allow_edit(&admin, before, user).await?;
     let probe = plane.client(user).await?;
-    let secret = |kind: &str, scope: &str, owner: &str, key: &str| {
+    let secret_in = |namespace: &str, kind: &str, scope: &str, owner: &str, key: &str| {
         json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -35,6 +49,9 @@ pub(crate) async fn apply(plane: &ControlPlane) -> Result<()> {
             "stringData": {key: ""},
         })
     };
+    let secret = |kind: &str, scope: &str, owner: &str, key: &str| {
+        secret_in(namespace, kind, scope, owner, key)
+    };
     wait_for(
         "the policies to be in force",
         Duration::from_mins(1),
@@ -42,7 +59,8 @@ pub(crate) async fn apply(plane: &ControlPlane) -> Result<()> {
             let in_force = stamps(&probe, secret("default", "user", "", "a"), user).await?
                 && refuses(&probe, secret("default", "user", "another", "a")).await?
                 && refuses(&probe, secret("default", "project", "", "a")).await?
-                && refuses(&probe, secret("env", "user", "", "PATH")).await?;
+                && refuses(&probe, secret("env", "user", "", "PATH")).await?
+                && refuses(&probe, secret_in(before, "default", "user", "", "a")).await?;
             Ok(in_force.then_some(()))
         },
     )

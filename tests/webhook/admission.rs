@@ -198,16 +198,6 @@ async fn no_value_of_a_secret_is_in_any_answer() {
     }
 }
 
-/// The webhook has nothing to do with Secrets yet, and a review of one holds its values: it is not even read.
-#[tokio::test]
-async fn a_review_of_a_secret_is_let_pass() {
-    let webhook = Running::start().await;
-    let secret = json!({"metadata": {"name": "s"}, "data": {"K": "dg=="}});
-    let response = webhook.review(&review("alice", "Secret", &secret)).await;
-    assert_eq!(response["allowed"], true);
-    assert_eq!(response["auditAnnotations"]["reason"], "not-concerned");
-}
-
 #[tokio::test]
 async fn admissions_are_counted() {
     let webhook = Running::start().await;

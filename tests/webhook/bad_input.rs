@@ -23,9 +23,13 @@ fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 #[case::no_uid(changed(|review| review["request"]["uid"] = "".into()), "no uid")]
 #[case::wrong_type(changed(|review| review["request"]["userInfo"] = 7.into()), "wrong type")]
 #[tokio::test]
-async fn bad_requests(#[case] body: Vec<u8>, #[case] sentence: &str) {
+async fn bad_requests(
+    #[case] body: Vec<u8>,
+    #[case] sentence: &str,
+    #[values("mutate", "validate")] path: &str,
+) {
     let webhook = Running::start().await;
-    let (status, text) = webhook.post(body).await;
+    let (status, text) = webhook.post_to(path, body).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(text.contains(sentence), "{text}");
     assert_eq!(text.lines().count(), 1, "{text}");
@@ -37,10 +41,11 @@ async fn bad_requests(#[case] body: Vec<u8>, #[case] sentence: &str) {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn twenty_mebibytes_are_too_much() {
+async fn twenty_mebibytes_are_too_much(#[values("mutate", "validate")] path: &str) {
     let webhook = Running::start().await;
-    let (status, text) = webhook.post(vec![b' '; 20 * 1024 * 1024]).await;
+    let (status, text) = webhook.post_to(path, vec![b' '; 20 * 1024 * 1024]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(text.contains("larger than 16777216 bytes"), "{text}");
 }
@@ -66,14 +71,17 @@ async fn elsewhere_and_otherwise() {
         .await
         .unwrap();
     assert_eq!(status, StatusCode::NOT_FOUND);
-    assert!(String::from_utf8_lossy(&body).contains("POST /mutate"));
+    assert!(String::from_utf8_lossy(&body).contains("POST /mutate and POST /validate"));
 }
 
 /// Nobody can say that a pod gets nothing before all secrets are known: the failurePolicy decides.
+#[rstest]
 #[tokio::test]
-async fn before_the_first_complete_list_there_is_no_answer() {
+async fn before_the_first_complete_list_there_is_no_answer(
+    #[values("mutate", "validate")] path: &str,
+) {
     let webhook = Running::start_with(false).await;
-    let (status, text) = webhook.post(changed(|_| {})).await;
+    let (status, text) = webhook.post_to(path, changed(|_| {})).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(text.contains("not been read completely"), "{text}");
 }

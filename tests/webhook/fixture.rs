@@ -84,7 +84,17 @@ impl Running {
 
     /// Posts a body and gives the status and the text of the answer.
     pub(crate) async fn post(&self, body: impl Into<Vec<u8>>) -> (StatusCode, String) {
-        let post = self.client.post(&self.url, "application/json", body.into());
+        self.post_to("mutate", body).await
+    }
+
+    /// The same to `mutate` or to `validate`.
+    pub(crate) async fn post_to(
+        &self,
+        path: &str,
+        body: impl Into<Vec<u8>>,
+    ) -> (StatusCode, String) {
+        let url = self.url.replace("mutate", path);
+        let post = self.client.post(&url, "application/json", body.into());
         let (status, _, body) = tokio::time::timeout(Duration::from_mins(1), post)
             .await
             .unwrap()
@@ -94,7 +104,12 @@ impl Running {
 
     /// Posts a review and gives the response in the answer.
     pub(crate) async fn review(&self, review: &Value) -> Value {
-        let (status, body) = self.post(review.to_string()).await;
+        self.review_at("mutate", review).await
+    }
+
+    /// The same from `mutate` or from `validate`.
+    pub(crate) async fn review_at(&self, path: &str, review: &Value) -> Value {
+        let (status, body) = self.post_to(path, review.to_string()).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         let answer: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");

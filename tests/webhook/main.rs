@@ -13,3 +13,4 @@ mod https;
 mod admission;
 mod bad_input;
 mod fixture;
+mod secrets;

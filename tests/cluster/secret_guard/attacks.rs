@@ -35,8 +35,9 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     ]
 }
 
-async fn every_row(cluster: &Cluster, namespace: &str, opt_in: Value) -> Result<()> {
-    let town = Town::new(cluster, namespace, opt_in).await?;
+/// In a namespace with these labels.
+pub(super) async fn every_row(cluster: &Cluster, namespace: &str, labels: Value) -> Result<()> {
+    let town = Town::new(cluster, namespace, labels).await?;
     let rows = rows();
     let mut wrong = Vec::new();
     let (mut tries, mut refusals) = (0, 0);

@@ -26,7 +26,10 @@ const OWNER: &str = "keyporter.dev/owner";
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
-        harness.trial("secret_guard::the_owner_is_written_on_create", stamped),
+        harness.trial(
+            "secret_guard::the_owner_is_written_on_create",
+            async |cluster| stamped(cluster, "guard-stamped", json!({})).await,
+        ),
         harness.trial("secret_guard::kubectl_works_for_the_owner", kubectl),
         harness.trial("secret_guard::ordinary_secrets_are_left_alone", untouched),
         harness.trial(
@@ -65,8 +68,8 @@ fn owner(object: &Value) -> &Value {
 }
 
 /// Everybody's name is on what they make, and they do with it what they like.
-async fn stamped(cluster: &Cluster) -> Result<()> {
-    let town = Town::new(cluster, "guard-stamped", json!({})).await?;
+pub(super) async fn stamped(cluster: &Cluster, namespace: &str, labels: Value) -> Result<()> {
+    let town = Town::new(cluster, namespace, labels).await?;
     let mut generated = token();
     generated["metadata"]["name"] = Value::Null;
     generated["metadata"]["generateName"] = "generated-".into();

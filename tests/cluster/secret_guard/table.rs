@@ -139,6 +139,7 @@ fn changing() -> Vec<Row> {
     ]}});
     let kept = json!({"metadata": {"finalizers": ["example.com/keep"]}});
     let added = json!([{"op": "add", "path": "/data/A", "value": ""}]);
+    let forced = json!({"keyporter.dev/force-delete": "true"});
     vec![
         ("change values", Token, patch(values()), ALICES),
         ("change values of Konduktor's", Konduktors, patch(values()), ALICES),
@@ -154,6 +155,10 @@ fn changing() -> Vec<Row> {
         ("make it immutable", Token, patch(json!({"immutable": true})), ALICES),
         ("have the garbage collector delete it", Token, patch(collected), ALICES),
         ("keep it from going by a finalizer", Token, dry_run(patch(kept)), ALICES),
+        ("let it go by force", Token, annotate(&forced), ALICES),
+        ("let Konduktor's go by force", Konduktors, annotate(&forced), ALICES),
+        ("let a project secret go by force", Project, annotate(&forced), KEEPERS),
+        ("create one that goes by force", Nothing, create(new(&env(), &forced)), EVERYBODYS),
     ]
 }
 

@@ -5,15 +5,11 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use crate::{
+    canary,
     harness::Cluster,
     project::user_object,
     support::{Result, control_plane::ADMIN, objects, policies},
 };
-
-/// What is in every secret here; no answer to a stranger may have it.
-pub(super) const VALUE: &str = "hunter2-canary";
-/// [`VALUE`] in base64.
-const ENCODED: &str = "aHVudGVyMi1jYW5hcnk=";
 
 /// Kubernetes' own controllers pass: so a Secret can be as old as the installation is not.
 const BEFORE_INSTALLATION: &str = "system:kube-controller-manager";
@@ -198,8 +194,7 @@ impl Call {
 impl Answer {
     /// Whether a value of a secret is in it.
     pub(super) fn tells(&self) -> bool {
-        let text = format!("{self:?}");
-        text.contains(VALUE) || text.contains(ENCODED)
+        canary::is_in(&format!("{self:?}"))
     }
 }
 
@@ -262,7 +257,7 @@ pub(super) fn secret(name: &str, labels: &Value, annotations: &Value) -> Value {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "labels": labels, "annotations": annotations},
-        "data": {"TOKEN": ENCODED},
+        "data": {"TOKEN": canary::ENCODED},
     })
 }
 

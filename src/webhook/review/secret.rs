@@ -1,0 +1,155 @@
+//! Reading an AdmissionReview of a Secret: its marks alone. The values in it are skipped and never held.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::{BadReview, Head, Kind, Request, Review, Subject, checked, why};
+use crate::inject::marks::Marks;
+use crate::inject::pod::Text;
+
+/// A review that can be answered.
+#[derive(Debug)]
+pub(in crate::webhook) struct Reviewed<'a> {
+    /// On creation and deletion with the name of the object where the request has none: it may be generated, or one of
+    /// a collection.
+    pub(in crate::webhook) head: Head<'a>,
+    pub(in crate::webhook) change: Change<'a>,
+}
+
+/// What becomes of a Secret.
+#[derive(Debug)]
+pub(in crate::webhook) enum Change<'a> {
+    Created(Marks<'a>),
+    Updated {
+        new: Marks<'a>,
+        old: Marks<'a>,
+    },
+    Deleted(Marks<'a>),
+    /// It is about no Secret, or does nothing of these to one.
+    Other,
+    /// An object that is no Secret, whatever its kind says.
+    Unreadable,
+}
+
+/// Reads a body.
+pub(in crate::webhook) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
+    if let Ok(review) = serde_json::from_slice::<Review<'_, Marks<'_>, Marks<'_>>>(body) {
+        let mut request = checked(review)?;
+        let (new, old) = (request.object.take(), request.old_object.take());
+        let change = if request.kind.is_secret() && request.sub_resource.is_none() {
+            change(request.operation.as_str(), new, old)
+        } else {
+            Change::Other
+        };
+        return Ok(reviewed(request, change));
+    }
+    let review = serde_json::from_slice::<Review<'_, IgnoredAny, IgnoredAny>>(body)
+        .map_err(|error| why(body, &error))?;
+    let request = checked(review)?;
+    let change = if request.kind.is_secret() {
+        Change::Unreadable
+    } else {
+        Change::Other
+    };
+    Ok(reviewed(request, change))
+}
+
+fn change<'a>(operation: &str, new: Option<Marks<'a>>, old: Option<Marks<'a>>) -> Change<'a> {
+    match (operation, new, old) {
+        ("CREATE", Some(new), _) => Change::Created(new),
+        ("UPDATE", Some(new), Some(old)) => Change::Updated { new, old },
+        ("DELETE", _, Some(old)) => Change::Deleted(old),
+        _ => Change::Other,
+    }
+}
+
+fn reviewed<'a, New, Old>(request: Request<'a, New, Old>, change: Change<'a>) -> Reviewed<'a> {
+    let mut head = request.reviewed(Subject::Other).head;
+    if let Change::Created(marks) | Change::Deleted(marks) = &change
+        && head.name.as_str().is_empty()
+        && let Some(name) = marks.name()
+    {
+        head.name = name.clone();
+    }
+    Reviewed { head, change }
+}
+
+/// Whether a body is a review of a Secret, and so not to be read as anything else. This reads as far as to the kind,
+/// which the API server writes before the object.
+pub(in crate::webhook) fn is_of_secret(body: &[u8]) -> bool {
+    let mut found = false;
+    // It ends with an error by design: the rest is left unread.
+    let _unread = serde_json::Deserializer::from_slice(body).deserialize_map(Peek {
+        member: "request",
+        found: &mut found,
+    });
+    found
+}
+
+/// Looks for the member `request`, and in it for `kind`.
+struct Peek<'f> {
+    member: &'static str,
+    found: &'f mut bool,
+}
+
+impl<'de> Visitor<'de> for Peek<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an AdmissionReview")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            if key != *self.member {
+                map.next_value::<IgnoredAny>()?;
+            } else if self.member == "request" {
+                return map.next_value_seed(Peek {
+                    member: "kind",
+                    ..self
+                });
+            } else {
+                *self.found = map.next_value::<Kind<'de>>()?.is_secret();
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Peek<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::a_secret(r#"{"kind": "AdmissionReview", "request": {"uid": "7", "kind": {"group": "", "kind": "Secret"}, "object": {}}}"#, true)]
+    #[case::an_object_before(r#"{"request": {"object": {"kind": {"kind": "Pod"}}, "kind": {"kind": "Secret"}}, "kind": "x"}"#, true)]
+    #[case::cut_off_after_the_kind(
+        r#"{"request": {"kind": {"group": "", "kind": "Secret"}, "obj"#,
+        true
+    )]
+    #[case::a_pod(
+        r#"{"request": {"kind": {"group": "", "kind": "Pod"}, "object": {"kind": "Secret"}}}"#,
+        false
+    )]
+    #[case::of_another_group(r#"{"request": {"kind": {"group": "x", "kind": "Secret"}}}"#, false)]
+    #[case::in_no_request(r#"{"kind": {"group": "", "kind": "Secret"}}"#, false)]
+    #[case::no_kind(r#"{"request": {"object": {}}}"#, false)]
+    #[case::no_object(r#"["request", {"kind": "Secret"}]"#, false)]
+    #[case::wrong_type(r#"{"request": {"kind": "Secret"}}"#, false)]
+    #[case::empty("", false)]
+    fn secrets_are_known_by_their_kind(#[case] body: &str, #[case] expected: bool) {
+        assert_eq!(is_of_secret(body.as_bytes()), expected);
+    }
+}
