@@ -7,7 +7,7 @@
     reason = "the command line is where the program speaks"
 )]
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +21,7 @@ mod cluster;
 mod inject;
 mod serve;
 mod settings;
+mod values;
 
 const LOGGING: &str = "Logging";
 
@@ -74,6 +75,16 @@ fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
         Command::Serve(serve) => serve.run(),
         Command::Inject(inject) => inject.run(),
         Command::Certs(certs) => certs.run(),
+    }
+}
+
+/// What came of writing to standard output. A reader that closed the pipe early has seen what it wanted.
+fn written(outcome: io::Result<()>) -> Result<(), Box<dyn Error>> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {error}").into())
+        }
+        _ => Ok(()),
     }
 }
 
