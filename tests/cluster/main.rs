@@ -22,6 +22,7 @@ mod foreign_secrets;
 mod harness;
 mod identity;
 mod job_set;
+mod konduktor;
 mod operation;
 mod pods;
 mod project;
@@ -86,6 +87,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         foreign_secrets::trials(harness),
         workloads::trials(harness),
         job_set::trials(harness),
+        konduktor::trials(harness),
         operation::trials(harness),
         reinvocation::trials(harness),
     ]
