@@ -5,12 +5,41 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::Args;
 use kube::{
     Client, Config,
     client::AuthError,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use thiserror::Error;
+
+use super::values::{group, namespace, username};
+use crate::causes::one_line;
+
+/// Flags of commands for people, as kubectl has them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(super) struct ClusterArguments {
+    /// The kubeconfig; without it that of $KUBECONFIG, ~/.kube/config, or the account of the pod that this runs in
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// A context of the kubeconfig, other than its current one
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+
+    /// The namespace; without it that of the context
+    #[arg(short, long, value_name = "NAMESPACE", value_parser = namespace)]
+    namespace: Option<String>,
+
+    /// Act as this user, which takes the right to impersonate them
+    #[arg(long = "as", value_name = "USER", value_parser = username)]
+    user: Option<String>,
+
+    /// A group to act as, beside the user; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP", value_parser = group, requires = "user")]
+    groups: Vec<String>,
+}
 
 /// Why there is no way to a cluster.
 ///
@@ -20,13 +49,15 @@ use thiserror::Error;
 pub(super) enum ClusterError {
     #[error(
         "no cluster: $KUBECONFIG and ~/.kube/config name none, and this is no pod of one; \
-         name it with --kubeconfig FILE, or serve files with --secrets PATH"
+         name it with --kubeconfig FILE{0}"
     )]
-    None,
+    None(&'static str),
     #[error("cannot read the kubeconfig {}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{0} is not valid; `kubectl config view` with the same file tells where")]
     Invalid(String),
+    #[error("{0} has no context {1:?}; `kubectl config get-contexts` lists those it has")]
+    NoContext(String, String),
     #[error("{0} cannot be used: {1}")]
     Unusable(String, String),
     #[error(
@@ -41,14 +72,55 @@ pub(super) enum ClusterError {
     Client(kube::Error),
 }
 
+/// Why a request came to nothing: one line, without what could be a credential.
+#[derive(Debug, Error)]
+pub(super) enum RequestError {
+    /// In the API server's own words.
+    #[error("{sentence}")]
+    Refused { code: u16, sentence: String },
+    #[error("the API server cannot be reached: {0}")]
+    Unreached(String),
+    #[error(transparent)]
+    Credentials(ClusterError),
+    #[error("the API server's answer is not what was asked for")]
+    OddAnswer,
+}
+
+impl ClusterArguments {
+    /// A client for the cluster, as whom the flags say. Its default namespace is the one that is meant.
+    pub(super) async fn client(&self) -> Result<Client, ClusterError> {
+        let mut config = config(self.kubeconfig.as_deref(), self.context.as_deref(), "").await?;
+        if let Some(user) = &self.user {
+            // All of it, lest a group or an extra that the kubeconfig names goes with another user.
+            let identity = &mut config.auth_info;
+            identity.impersonate = Some(user.clone());
+            identity.impersonate_uid = None;
+            identity.impersonate_groups = Some(self.groups.clone());
+            identity.impersonate_user_extra = None;
+        }
+        if let Some(namespace) = &self.namespace {
+            config.default_namespace.clone_from(namespace);
+        }
+        connect(config)
+    }
+}
+
 /// A client for the cluster of this kubeconfig; without one for that of $KUBECONFIG, of ~/.kube/config, or the one that
 /// this pod runs in.
 pub(super) async fn client(kubeconfig: Option<&Path>) -> Result<Client, ClusterError> {
-    connect(config(kubeconfig).await?)
+    connect(config(kubeconfig, None, ", or serve files with --secrets PATH").await?)
 }
 
-async fn config(file: Option<&Path>) -> Result<Config, ClusterError> {
-    let options = KubeConfigOptions::default();
+/// `otherwise` is what can be done without a cluster.
+async fn config(
+    file: Option<&Path>,
+    context: Option<&str>,
+    otherwise: &'static str,
+) -> Result<Config, ClusterError> {
+    let options = KubeConfigOptions {
+        context: context.map(ToOwned::to_owned),
+        ..KubeConfigOptions::default()
+    };
     if let Some(file) = file {
         let title = || format!("the kubeconfig {}", file.display());
         let kubeconfig =
@@ -60,16 +132,19 @@ async fn config(file: Option<&Path>) -> Result<Config, ClusterError> {
         Ok(config) => return Ok(config),
         Err(error) => error,
     };
-    if let Ok(config) = Config::incluster() {
+    // Only a kubeconfig has contexts.
+    if context.is_none()
+        && let Ok(config) = Config::incluster()
+    {
         return Ok(config);
     }
     let asked_for = env::var_os("KUBECONFIG").is_some_and(|files| !files.is_empty());
     Err(match error {
-        KubeconfigError::FindPath => ClusterError::None,
+        KubeconfigError::FindPath => ClusterError::None(otherwise),
         KubeconfigError::ReadConfig(error, _)
             if !asked_for && error.kind() == io::ErrorKind::NotFound =>
         {
-            ClusterError::None
+            ClusterError::None(otherwise)
         }
         other => ClusterError::of(
             "the kubeconfig of $KUBECONFIG or ~/.kube/config".to_owned(),
@@ -92,6 +167,7 @@ impl ClusterError {
         match error {
             KubeconfigError::ReadConfig(source, path) => Self::Unreadable { path, source },
             KubeconfigError::Parse(_) => Self::Invalid(kubeconfig),
+            KubeconfigError::LoadContext(name) => Self::NoContext(kubeconfig, name),
             KubeconfigError::ParseProxyUrl(_) => Self::Proxy,
             KubeconfigError::ParseCertificates(_) => {
                 let reason = "its certificate authority is not in PEM form";
@@ -114,5 +190,28 @@ impl ClusterError {
             }
             _ => "the kubeconfig or its credential plugin gives none that are valid".to_owned(),
         })
+    }
+}
+
+impl From<kube::Error> for RequestError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused {
+                code: status.code,
+                // Webhooks of others may say something of several lines.
+                sentence: status
+                    .message
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" "),
+            },
+            // Credentials that expire are fetched anew with a request.
+            kube::Error::Service(error) => match error.downcast_ref() {
+                Some(error) => Self::Credentials(ClusterError::credentials(error)),
+                None => Self::Unreached(one_line(&*error)),
+            },
+            kube::Error::HyperError(error) => Self::Unreached(one_line(&error)),
+            _ => Self::OddAnswer,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! The command line: one file, or one folder, a command.
 //!
 //! Exit codes: 0 done, 1 failed (one line on standard error says why), 2 the command line itself is wrong.
 #![allow(
@@ -19,6 +19,7 @@ use crate::{
 mod certs;
 mod cluster;
 mod inject;
+mod secret;
 mod serve;
 mod settings;
 mod values;
@@ -46,6 +47,7 @@ pub struct Cli {
 enum Command {
     Serve(serve::Serve),
     Inject(inject::Inject),
+    Secret(secret::Secret),
     Certs(certs::Certs),
 }
 
@@ -68,12 +70,13 @@ pub fn run() -> ExitCode {
 fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
     let level = match cli.command {
         Command::Serve(_) => LogFilter::INFO,
-        Command::Inject(_) | Command::Certs(_) => LogFilter::ERROR,
+        Command::Inject(_) | Command::Secret(_) | Command::Certs(_) => LogFilter::ERROR,
     };
     telemetry::init(cli.log_format, &cli.log_level.unwrap_or(level))?;
     match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Inject(inject) => inject.run(),
+        Command::Secret(secret) => secret.run(),
         Command::Certs(certs) => certs.run(),
     }
 }

@@ -15,6 +15,7 @@
     clippy::unwrap_used
 )]
 
+mod adopt;
 mod controllers;
 mod entering;
 mod examples;
@@ -88,6 +89,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         workloads::trials(harness),
         job_set::trials(harness),
         konduktor::trials(harness),
+        adopt::trials(harness),
         operation::trials(harness),
         reinvocation::trials(harness),
     ]
