@@ -33,8 +33,8 @@ pub struct LogFilter(Cow<'static, str>);
 impl LogFilter {
     /// What an operator wants to know.
     pub const INFO: Self = Self(Cow::Borrowed("info"));
-    /// Only what failed.
-    pub const ERROR: Self = Self(Cow::Borrowed("error"));
+    /// Only what failed, and of requests to a cluster not even that: a command says it itself, in its own words.
+    pub const ERROR: Self = Self(Cow::Borrowed("error,kube_client=off"));
 }
 
 /// Why a filter expression is not accepted.

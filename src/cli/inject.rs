@@ -13,7 +13,11 @@ use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 use tabwriter::TabWriter;
 
-use super::settings::SettingsArguments;
+use super::{
+    settings::SettingsArguments,
+    values::{namespace, username},
+    written,
+};
 use crate::{
     catalog::{Catalog, Source, files},
     documents::{Documents, to_yaml},
@@ -184,12 +188,7 @@ impl Inject {
             Output::Diff => print_diff(&mut out, done),
             Output::Explain => print_explanations(&mut out, done),
         };
-        match printed {
-            // A reader that closed the pipe early has seen what it wanted.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(format!("cannot write to standard output: {error}").into()),
-            Ok(()) => Ok(()),
-        }
+        written(printed)
     }
 }
 
@@ -370,20 +369,4 @@ fn print_explanations(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()>
         writeln!(out)?;
     }
     Ok(())
-}
-
-fn username(name: &str) -> Result<String, String> {
-    if name.is_empty() {
-        Err("a username is not empty".to_owned())
-    } else {
-        Ok(name.to_owned())
-    }
-}
-
-fn namespace(namespace: &str) -> Result<String, String> {
-    if name::is_label(namespace) {
-        Ok(namespace.to_owned())
-    } else {
-        Err("a namespace has 1 to 63 characters a-z, 0-9 and -, and starts and ends with a letter or digit".to_owned())
-    }
 }

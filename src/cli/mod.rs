@@ -1,4 +1,4 @@
-//! The command line: one file a command.
+//! The command line: one file, or one folder, a command.
 //!
 //! Exit codes: 0 done, 1 failed (one line on standard error says why), 2 the command line itself is wrong.
 #![allow(
@@ -7,7 +7,7 @@
     reason = "the command line is where the program speaks"
 )]
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -19,8 +19,10 @@ use crate::{
 mod certs;
 mod cluster;
 mod inject;
+mod secret;
 mod serve;
 mod settings;
+mod values;
 
 const LOGGING: &str = "Logging";
 
@@ -45,6 +47,7 @@ pub struct Cli {
 enum Command {
     Serve(serve::Serve),
     Inject(inject::Inject),
+    Secret(secret::Secret),
     Certs(certs::Certs),
 }
 
@@ -67,13 +70,24 @@ pub fn run() -> ExitCode {
 fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
     let level = match cli.command {
         Command::Serve(_) => LogFilter::INFO,
-        Command::Inject(_) | Command::Certs(_) => LogFilter::ERROR,
+        Command::Inject(_) | Command::Secret(_) | Command::Certs(_) => LogFilter::ERROR,
     };
     telemetry::init(cli.log_format, &cli.log_level.unwrap_or(level))?;
     match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Inject(inject) => inject.run(),
+        Command::Secret(secret) => secret.run(),
         Command::Certs(certs) => certs.run(),
+    }
+}
+
+/// What came of writing to standard output. A reader that closed the pipe early has seen what it wanted.
+fn written(outcome: io::Result<()>) -> Result<(), Box<dyn Error>> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {error}").into())
+        }
+        _ => Ok(()),
     }
 }
 

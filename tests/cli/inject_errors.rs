@@ -99,6 +99,8 @@ fn wrong_command_lines_are_exit_code_2() {
         .failed(2, "yaml, json, patch, diff, explain");
     run(&["inject", "-f", POD, "--secrets", SECRETS, "--as", ""])
         .failed(2, "a username is not empty");
+    run(&["inject", "-f", POD, "--secrets", SECRETS, "--as", "a\n"])
+        .failed(2, "a username has no control characters");
     run(&["inject", "-f", POD, "--secrets", SECRETS, "-n", "Vision"])
         .failed(2, "a namespace has 1 to 63");
     run(&[

@@ -14,4 +14,5 @@ mod inject;
 mod inject_errors;
 mod program;
 mod readme;
+mod secret;
 mod serve;

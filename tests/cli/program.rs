@@ -31,7 +31,7 @@ impl Run {
     }
 }
 
-/// A command in the root of the repository, without the environment's wishes about logs and clusters.
+/// A command in the root of the repository, without the environment's wishes about logs, clusters and proxies.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyporter"));
     command
@@ -40,6 +40,8 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
         .env_remove("KEYPORTER_LOG")
         .env_remove("KUBECONFIG")
+        .env_remove("HTTPS_PROXY")
+        .env_remove("https_proxy")
         .env_remove("NO_COLOR");
     command
 }

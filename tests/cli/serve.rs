@@ -277,8 +277,15 @@ fn what_is_wrong_is_said_before_anything_is_served() {
     let text = "users:\n- user:\n    token: \"hunter2\n";
     let damaged = with_kubeconfig(&file(folder.path(), "kubeconfig", text));
     damaged.failed(1, "kubeconfig is not valid; `kubectl config view`");
-    assert!(!damaged.stderr.contains("hunter2"), "{}", damaged.stderr);
-    assert_eq!(damaged.stderr.lines().count(), 1, "{}", damaged.stderr);
+    let plugin = "clusters: [{name: c, cluster: {server: 'https://192.0.2.1'}}]\nusers: [{name: u, user: {exec: {apiVersion: \
+                  client.authentication.k8s.io/v1, interactiveMode: Never, command: sh, args: ['-c', 'echo hunter2; exit \
+                  3']}}}]\ncontexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n";
+    let refused = with_kubeconfig(&file(folder.path(), "kubeconfig", plugin));
+    refused.failed(1, "the credential plugin ended with exit status: 3");
+    for run in [damaged, refused] {
+        assert!(!run.stderr.contains("hunter2"), "{}", run.stderr);
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    }
 
     let taken = TcpListener::bind(any).unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -15,6 +15,7 @@
     clippy::unwrap_used
 )]
 
+mod adopt;
 mod canary;
 mod controllers;
 mod entering;
@@ -24,6 +25,7 @@ mod harness;
 mod identity;
 mod in_use;
 mod job_set;
+mod konduktor;
 mod operation;
 mod pods;
 mod project;
@@ -89,6 +91,8 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         foreign_secrets::trials(harness),
         workloads::trials(harness),
         job_set::trials(harness),
+        konduktor::trials(harness),
+        adopt::trials(harness),
         operation::trials(harness),
         reinvocation::trials(harness),
         in_use::trials(harness),

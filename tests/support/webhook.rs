@@ -1,8 +1,11 @@
-//! A second mutating webhook: records what it is asked and can append a container to pods.
+//! A second mutating webhook: records what it is asked, can append a container to pods, and can take its time.
 
 use std::{
     net::Ipv4Addr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,7 +21,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 
 use super::{Result, authority::Authority, objects, wait_for};
@@ -46,6 +49,8 @@ pub(crate) struct Webhook {
 struct Recorder {
     behaviour: Behaviour,
     requests: Mutex<Vec<Value>>,
+    hold: AtomicBool,
+    release: Notify,
 }
 
 impl Webhook {
@@ -57,6 +62,8 @@ impl Webhook {
         let state = Arc::new(Recorder {
             behaviour,
             requests: Mutex::default(),
+            hold: AtomicBool::new(false),
+            release: Notify::new(),
         });
         let router = Router::new()
             .route("/mutate", post(answer))
@@ -88,6 +95,36 @@ impl Webhook {
     ///
     /// Webhooks are called in the order of the configurations' names.
     pub(crate) async fn register(&self, admin: &Client, name: &str, namespace: &str) -> Result<()> {
+        let probe = objects::pod(namespace, "probe");
+        self.register_for(admin, name, &["CREATE"], "pods", probe)
+            .await
+    }
+
+    /// The same for Secrets, new and changed.
+    pub(crate) async fn register_for_secrets(
+        &self,
+        admin: &Client,
+        name: &str,
+        namespace: &str,
+    ) -> Result<()> {
+        let probe = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"namespace": namespace, "name": "probe"},
+        });
+        self.register_for(admin, name, &["CREATE", "UPDATE"], "secrets", probe)
+            .await
+    }
+
+    async fn register_for(
+        &self,
+        admin: &Client,
+        name: &str,
+        operations: &[&str],
+        resource: &str,
+        probe: Value,
+    ) -> Result<()> {
+        let namespace = &probe["metadata"]["namespace"];
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
@@ -100,12 +137,12 @@ impl Webhook {
                 },
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
                 "rules": [{
-                    "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"],
+                    "apiGroups": [""], "apiVersions": ["v1"], "resources": [resource], "operations": operations,
                 }],
                 "failurePolicy": "Fail",
                 "reinvocationPolicy": "Never",
                 "sideEffects": "None",
-                "timeoutSeconds": 5,
+                "timeoutSeconds": 30,
                 "admissionReviewVersions": ["v1"],
             }],
         });
@@ -114,7 +151,7 @@ impl Webhook {
             "the API server to ask the second webhook",
             Duration::from_secs(20),
             async || {
-                objects::dry_run(admin, objects::pod(namespace, "probe")).await?;
+                objects::dry_run(admin, probe.clone()).await?;
                 Ok((!self.requests().is_empty()).then_some(()))
             },
         )
@@ -125,6 +162,16 @@ impl Webhook {
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
         Ok(())
+    }
+
+    /// Leaves the next request without an answer until [`Self::release`]; those after it are answered.
+    pub(crate) fn hold_next(&self) {
+        self.state.hold.store(true, Ordering::SeqCst);
+    }
+
+    /// Answers the request that waits.
+    pub(crate) fn release(&self) {
+        self.state.release.notify_one();
     }
 
     /// The `request` of every AdmissionReview so far.
@@ -170,6 +217,9 @@ async fn answer(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(request);
+    if recorder.hold.swap(false, Ordering::SeqCst) {
+        recorder.release.notified().await;
+    }
     let review = json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
