@@ -54,9 +54,7 @@ pub fn stamp(request: SecretRequest<'_>) -> Result<OwnerStamp<'_>, Skip> {
     if is_kubernetes_itself(requester) {
         return Err(Skip::KubernetesItself);
     }
-    let patch = Operation::annotation("/metadata", new.parents(), names::OWNER, owner);
-    Ok(OwnerStamp {
-        owner,
-        patch: vec![patch],
-    })
+    let entries = vec![(names::OWNER, owner.into())];
+    let patch = Operation::annotations("/metadata", new.parents(), entries);
+    Ok(OwnerStamp { owner, patch })
 }
