@@ -78,7 +78,8 @@ impl Catalog {
         self.read(|namespaces| namespaces.orphans(namespace))
     }
 
-    /// Whose the Secret of this name is; nothing for a project's, for an unknown one and for one without an owner.
+    /// Whose the Secret of this name is, or would be by its name; nothing for a project's, for another unknown one and for
+    /// one without an owner.
     #[must_use]
     pub fn owner_of(&self, namespace: &str, object: &str) -> Option<Arc<str>> {
         self.read(|namespaces| namespaces.owner_of(namespace, object))

@@ -5,8 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use super::item::{Item, Place};
+use crate::inject::name;
 use crate::inject::secret::{Broken, Secret};
 use crate::inject::select::{Shelf, Visible};
+
+/// How many digits of the owner id stand at the end of an object's name.
+const OWNER_ID_IN_NAMES: usize = 8;
 
 static EMPTY: LazyLock<Arc<Shelf>> = LazyLock::new(Arc::default);
 
@@ -56,7 +60,9 @@ impl Namespaces {
     }
 
     pub(super) fn owner_of(&self, namespace: &str, object: &str) -> Option<Arc<str>> {
-        self.0.get(namespace)?.owners.get(object).cloned()
+        let namespace = self.0.get(namespace)?;
+        let owner = namespace.owners.get(object).cloned();
+        owner.or_else(|| namespace.reserved(object))
     }
 
     pub(super) fn orphans(&self, namespace: &str) -> Vec<Arc<Broken>> {
@@ -163,6 +169,24 @@ impl Namespace {
         {
             self.users.remove(owner);
         }
+    }
+
+    /// Whose secret an object of this name would be: the names `<NAME>-<first 8 of owner id>` are those of that owner. So
+    /// whoever asks for another's learns nothing of which there are.
+    fn reserved(&self, object: &str) -> Option<Arc<str>> {
+        let (_, id) = object.rsplit_once('-')?;
+        if id.len() != OWNER_ID_IN_NAMES || self.is_projects(object) {
+            return None;
+        }
+        let mut owners = self.users.keys();
+        let owner = owners.find(|owner| name::owner_id(owner).starts_with(id))?;
+        Some(Arc::from(owner.as_ref()))
+    }
+
+    fn is_projects(&self, object: &str) -> bool {
+        let Shelf { secrets, broken } = &*self.project;
+        secrets.iter().any(|secret| *secret.object == *object)
+            || broken.iter().any(|broken| *broken.object == *object)
     }
 
     /// The shelf on which a secret stands, made if it is not there, and copied if a reader holds it.

@@ -21,6 +21,17 @@ pub struct Owner<'a> {
     pub rule: Rule,
 }
 
+impl<'a> Owner<'a> {
+    /// Who created the pod.
+    #[must_use]
+    pub fn requester(name: &'a str) -> Self {
+        Self {
+            name: Some(name),
+            rule: Rule::Requester,
+        }
+    }
+}
+
 /// The rules of ownership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
@@ -186,10 +197,7 @@ pub fn of_pod<'a>(
 fn of_persons_pod<'a>(requester: &'a str, stamp: Option<Stamp<'a>>) -> Ownership<'a> {
     match stamp {
         Some(stamp) if stamp.owner != requester => Ownership::Claimed(stamp.owner),
-        _ => Ownership::Known(Owner {
-            name: Some(requester),
-            rule: Rule::Requester,
-        }),
+        _ => Ownership::Known(Owner::requester(requester)),
     }
 }
 

@@ -10,6 +10,7 @@ use super::answer::{Answer, Audit, warnings};
 use super::review::{self, Head, Subject};
 use super::{Fault, Webhook};
 use crate::inject::object::Object;
+use crate::inject::owner::Owner;
 use crate::inject::pod::Pod;
 use crate::inject::stamp::{self, Answers, Stamping, WorkloadRequest};
 use crate::inject::{self, Decision, Denial, Report, Skip, patch};
@@ -122,13 +123,20 @@ impl Webhook {
         started: Instant,
     ) -> Result<Vec<u8>, Fault> {
         let request = head.request();
-        // Before any question: a system pod that cannot start may keep the whole cluster from starting.
-        if let Some(skip) = inject::left_alone(request, pod, &self.settings) {
-            return self.finish(head, Resource::Pod, skipped(skip), started);
+        // A system pod that cannot start may keep the whole cluster from starting.
+        let left_alone = inject::left_alone(request, pod, &self.settings);
+        if left_alone == Some(Skip::ExcludedNamespace) {
+            return self.finish(
+                head,
+                Resource::Pod,
+                skipped(Skip::ExcludedNamespace),
+                started,
+            );
         }
         let followed = OnceLock::new();
         let owner = match self.owner_of_pod(body, head, pod, &followed).await? {
             Ok(owner) => owner,
+            Err(_) if left_alone.is_some() => Owner::requester(request.requester),
             Err(denial) => return self.finish(head, Resource::Pod, denied(&denial), started),
         };
         if let Some(denial) = self.guard_pod(body, head, pod, owner).await {

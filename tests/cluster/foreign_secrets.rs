@@ -100,6 +100,9 @@ async fn refused(cluster: &Cluster) -> Result<()> {
     let alices = user_object("alice", "token");
     for way in WAYS {
         assert_denied(bob, pod(&project.name, way, &alices), way).await?;
+        // Whether it is there is not told.
+        let missing = user_object("alice", "no-such-secret");
+        assert_denied(bob, pod(&project.name, way, &missing), way).await?;
         objects::dry_run(alice, pod(&project.name, way, &alices)).await?;
         for harmless in ["shared", "no-such-secret"] {
             objects::dry_run(bob, pod(&project.name, way, harmless)).await?;
@@ -116,11 +119,18 @@ async fn refused(cluster: &Cluster) -> Result<()> {
         objects::dry_run(alice, job).await?;
     }
 
-    // An opt-out is no way around it, and neither is another's name on the pod.
+    // An opt-out is no way around it, and neither is another system or another's name on the pod.
     let mut pod = pod(&project.name, "volume", &alices);
+    let mut of_windows = pod.clone();
+    of_windows["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"});
+    assert_denied(bob, of_windows, "a pod for Windows").await?;
     pod["metadata"]["labels"] = json!({"keyporter.dev/inject": "disabled"});
-    pod["metadata"]["annotations"] = json!({"keyporter.dev/owner": "alice"});
     assert_denied(bob, pod.clone(), "an opted-out pod").await?;
+    pod["metadata"]["annotations"] = json!({"keyporter.dev/owner": "alice"});
+    assert!(
+        objects::dry_run(bob, pod.clone()).await.is_err(),
+        "a pod in alice's name"
+    );
     pod["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
     pod["spec"]["nodeName"] = json!("anywhere");
     assert!(
