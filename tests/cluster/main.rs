@@ -27,6 +27,7 @@ mod in_use;
 mod job_set;
 mod konduktor;
 mod operation;
+mod opted_out;
 mod pods;
 mod project;
 mod reinvocation;
@@ -94,6 +95,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         konduktor::trials(harness),
         adopt::trials(harness),
         operation::trials(harness),
+        opted_out::trials(harness),
         reinvocation::trials(harness),
         in_use::trials(harness),
         second_key::trials(harness),

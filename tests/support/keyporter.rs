@@ -142,12 +142,17 @@ impl Keyporter {
     ) -> Result<()> {
         for mut configuration in self.configurations("webhook.yaml")? {
             configuration["metadata"]["name"] = name.into();
-            let webhook = &mut configuration["webhooks"][0];
-            webhook["name"] = format!("{name}.keyporter.dev").into();
-            let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut();
-            expressions
-                .ok_or("the example has no namespace selector")?
-                .extend(requirement.clone());
+            let webhooks = configuration["webhooks"].as_array_mut();
+            for (number, webhook) in webhooks.into_iter().flatten().enumerate() {
+                webhook["name"] = match number {
+                    0 => format!("{name}.keyporter.dev").into(),
+                    _ => format!("{name}-{number}.keyporter.dev").into(),
+                };
+                let expressions = webhook["namespaceSelector"]["matchExpressions"].as_array_mut();
+                expressions
+                    .ok_or("the example has no namespace selector")?
+                    .extend(requirement.clone());
+            }
             objects::create(admin, configuration).await?;
         }
         Ok(())
