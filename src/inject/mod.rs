@@ -215,6 +215,17 @@ impl Denial {
             Self::TooLarge { .. } => "too-large",
         }
     }
+
+    /// The sentence and the rule that spoke, as the author of what is refused reads it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.ruled(&self.to_string())
+    }
+
+    /// A sentence, such as a shorter one than that of the denial, with the rule behind it.
+    pub(crate) fn ruled(&self, sentence: &str) -> String {
+        format!("{sentence} [rule: {}]", self.as_str())
+    }
 }
 
 /// What was found on the way to a decision.

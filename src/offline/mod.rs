@@ -201,7 +201,7 @@ impl Work<'_> {
                 }
                 Stamping::Deny(denial) => {
                     let fate = Fate::Denied {
-                        message: denial.to_string(),
+                        message: denial.message(),
                     };
                     outcome.subjects.push(Subject {
                         fate,

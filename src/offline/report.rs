@@ -40,7 +40,7 @@ pub enum Fate {
     },
     /// It is refused.
     Denied {
-        /// The sentence.
+        /// The sentence, with the rule that spoke.
         message: String,
     },
 }
@@ -76,8 +76,9 @@ impl Subject {
         match decision {
             Decision::Deny(denial) => {
                 self.fate = Fate::Denied {
-                    message: denial.to_string(),
-                }
+                    message: denial.message(),
+                };
+                self.tell_all(visible, "not: the pod is denied");
             }
             Decision::Inject(plan) => {
                 self.fate = Fate::Injected {
@@ -149,7 +150,8 @@ impl Subject {
         if !references.is_empty() {
             let denial = Denial::ForeignSecrets { references };
             self.warnings.push(format!(
-                "unless the owner may impersonate, this is denied: {denial}"
+                "unless the owner may impersonate, this is denied: {}",
+                denial.message()
             ));
         }
     }

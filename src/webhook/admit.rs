@@ -188,7 +188,7 @@ fn skipped<'a>(skip: Skip) -> Answer<'a> {
 
 fn denied<'a>(denial: &Denial) -> Answer<'a> {
     Answer {
-        denied: Some(denial.to_string()),
+        denied: Some(denial.message()),
         audit: Audit {
             decision: "deny",
             reason: denial.as_str(),
