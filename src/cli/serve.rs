@@ -30,6 +30,10 @@ use crate::{
         watch::{Failure, Observer},
     },
     certificates::{self, DEFAULT_HOSTS, DEFAULT_VALIDITY},
+    inject::{
+        entrants::{Entrants, Group, Username},
+        settings::Settings,
+    },
     metrics::Metrics,
     server::{
         Limits, Server,
@@ -94,6 +98,15 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     shutdown_delay: u64,
 
+    /// Somebody who may enter all running pods (exec, attach, port-forward, debug), also with secrets of others in them,
+    /// beside their owners and who may impersonate these. May be repeated
+    #[arg(long = "may-enter-user", value_name = "USERNAME")]
+    may_enter_users: Vec<Username>,
+
+    /// The same for a group, such as system:serviceaccounts:NAMESPACE; none that holds everybody. May be repeated
+    #[arg(long = "may-enter-group", value_name = "GROUP")]
+    may_enter_groups: Vec<Group>,
+
     #[command(flatten)]
     settings: SettingsArguments,
 }
@@ -121,7 +134,7 @@ impl Serve {
         tokio::spawn(count(catalog.clone(), metrics.clone()));
         let webhook = Webhook {
             catalog,
-            settings: Arc::new(self.settings.settings()),
+            settings: Arc::new(self.settings()),
             metrics: metrics.clone(),
             access: filling.access.clone(),
             complete: Arc::clone(&filling.complete),
@@ -157,6 +170,16 @@ impl Serve {
         let _drained = admin.await?;
         info!("ended");
         Ok(())
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            entrants: Entrants {
+                users: self.may_enter_users.iter().cloned().collect(),
+                groups: self.may_enter_groups.iter().cloned().collect(),
+            },
+            ..self.settings.settings()
+        }
     }
 
     /// Fills the catalogue and keeps it up to date; readiness follows.

@@ -12,6 +12,7 @@
 pub mod annotations;
 pub mod carried;
 pub mod changes;
+pub mod entrants;
 pub mod git_ssh;
 pub mod guard;
 pub mod layout;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::entrants::Entrants;
+
 /// Kubernetes' own workload controllers, which create pods for others and never for themselves. Service accounts of
 /// `kube-system` where kube-controller-manager runs with `--use-service-account-credentials`, its own name elsewhere.
 /// <https://kubernetes.io/docs/reference/access-authn-authz/rbac/#controller-roles>
@@ -56,6 +58,8 @@ pub struct Settings {
     pub trusted_controllers: BTreeSet<String>,
     /// Namespaces that are left alone.
     pub excluded_namespaces: BTreeSet<String>,
+    /// Who may enter the running pods of others.
+    pub entrants: Entrants,
 }
 
 impl Settings {
@@ -74,6 +78,7 @@ impl Default for Settings {
             sidecars: set(&SIDECARS),
             trusted_controllers: set(&KUBERNETES_CONTROLLERS),
             excluded_namespaces: set(&SYSTEM_NAMESPACES),
+            entrants: Entrants::default(),
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod admit;
 mod answer;
+mod brought;
 mod guard;
 mod review;
 

@@ -32,12 +32,23 @@ pub(crate) struct Keyporter {
     certificate: String,
     port: u16,
     admin_port: u16,
+    flags: Vec<String>,
     process: Option<Process>,
 }
 
 impl Keyporter {
     /// Starts `binary` as the webhook of `plane` and returns when it is ready; `name` tells several apart.
     pub(crate) async fn start(plane: &ControlPlane, binary: &Path, name: &str) -> Result<Self> {
+        Self::start_with(plane, binary, name, &[]).await
+    }
+
+    /// The same with more `flags` of `serve`.
+    pub(crate) async fn start_with(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
         let folder = plane.folder().join(name);
         fs::create_dir_all(&folder)?;
         let credentials = plane.authority().server(&["127.0.0.1", "localhost"])?;
@@ -51,6 +62,7 @@ impl Keyporter {
             certificate: plane.authority().certificate(),
             port,
             admin_port,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             process: None,
         };
         keyporter.start_again().await?;
@@ -69,7 +81,8 @@ impl Keyporter {
             .arg(&self.folder)
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
-            .args(["--trusted-controller", JOBSET_CONTROLLER]);
+            .args(["--trusted-controller", JOBSET_CONTROLLER])
+            .args(&self.flags);
         let mut process = Process::start(
             "keyporter",
             &mut command,
