@@ -13,8 +13,8 @@
 //!
 //! # Who may depend on whom
 //!
-//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`; `webhook -> access`;
-//! `catalog -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
+//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`; `webhook -> {access,
+//! events}`; `{catalog, events} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
 //! reads its imports.
 //!
 //! # Invariants
@@ -71,6 +71,7 @@ mod causes;
 pub mod certificates;
 pub mod cli;
 pub mod documents;
+pub mod events;
 pub mod inject;
 pub mod metrics;
 pub mod offline;

@@ -30,6 +30,7 @@ use crate::{
         watch::{Failure, Observer},
     },
     certificates::{self, DEFAULT_HOSTS, DEFAULT_VALIDITY},
+    events::Events,
     inject::{
         entrants::{Entrants, Group, Username},
         settings::Settings,
@@ -137,6 +138,7 @@ impl Serve {
             settings: Arc::new(self.settings()),
             metrics: metrics.clone(),
             access: filling.access.clone(),
+            events: filling.events.clone(),
             complete: Arc::clone(&filling.complete),
         };
 
@@ -192,6 +194,7 @@ impl Serve {
         let condition = readiness.condition("catalog");
         let complete = Arc::new(AtomicBool::new(false));
         let mut access = Access::default();
+        let mut events = Events::default();
         let files = if self.secrets.is_empty() {
             condition.not_ready("the first list of Secrets is not complete");
             let observer = CatalogObserver {
@@ -199,6 +202,9 @@ impl Serve {
             };
             let client = cluster::client(self.kubeconfig.as_deref()).await?;
             access = Access::new(client.clone());
+            let (reported, writing) = Events::new(client.clone(), metrics.clone());
+            events = reported;
+            tokio::spawn(writing);
             let (mut synced, watching) = catalog::watch::watch(client, catalog.clone(), observer);
             tokio::spawn(watching);
             let complete = Arc::clone(&complete);
@@ -233,6 +239,7 @@ impl Serve {
         Ok(Filling {
             complete,
             access,
+            events,
             _files: files,
         })
     }
@@ -263,6 +270,8 @@ struct Filling {
     complete: Arc<AtomicBool>,
     /// Who is asked about rights.
     access: Access,
+    /// Who is told what becomes of pods.
+    events: Events,
     /// Ends when it is dropped.
     _files: Option<FileWatch>,
 }

@@ -80,6 +80,7 @@ impl Webhook {
         };
         let owner = inject::owner_of(request, pod, &self.settings);
         if let Some(denial) = self.guard_pod(body, head, pod, owner).await {
+            self.report_denial(body, head, &denial);
             return self.finish(head, Resource::Pod, denied(&denial), started);
         }
         let shelves = self.catalog.shelves(request.namespace, owner.name);
@@ -102,7 +103,10 @@ impl Webhook {
                     ..reported(&plan.report)
                 }
             }
-            Decision::Deny(denial) => denied(denial),
+            Decision::Deny(denial) => {
+                self.report_denial(body, head, denial);
+                denied(denial)
+            }
         };
         self.finish(head, Resource::Pod, answer, started)
     }

@@ -14,6 +14,7 @@ mod admit;
 mod answer;
 mod brought;
 mod guard;
+mod report;
 mod review;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use tracing::{error, warn};
 
 use crate::access::Access;
 use crate::catalog::Catalog;
+use crate::events::Events;
 use crate::inject::settings::Settings;
 use crate::metrics::Metrics;
 use review::BadReview;
@@ -56,6 +58,8 @@ pub struct Webhook {
     pub metrics: Metrics,
     /// Who is asked whether somebody may act for another.
     pub access: Access,
+    /// Where the authors of workloads read what becomes of the pods.
+    pub events: Events,
     /// Whether the catalogue has been read completely once. Before that, nobody can say that a pod gets nothing.
     pub complete: Arc<AtomicBool>,
 }

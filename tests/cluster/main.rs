@@ -17,6 +17,7 @@
 
 mod controllers;
 mod entering;
+mod events;
 mod examples;
 mod foreign_secrets;
 mod harness;
@@ -82,6 +83,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
     [
         pods::trials(harness),
         entering::trials(harness),
+        events::trials(harness),
         examples::trials(harness),
         foreign_secrets::trials(harness),
         workloads::trials(harness),

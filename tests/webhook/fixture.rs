@@ -11,6 +11,7 @@ use keyporter::{
     access::Access,
     catalog::{Catalog, Source, files},
     certificates::{self, DEFAULT_VALIDITY},
+    events::Events,
     inject::settings::Settings,
     metrics::Metrics,
     server::{
@@ -60,6 +61,7 @@ impl Running {
             settings: Arc::new(Settings::default()),
             metrics: metrics.clone(),
             access: Access::default(),
+            events: Events::default(),
             complete: Arc::new(AtomicBool::new(complete)),
         };
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
