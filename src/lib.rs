@@ -14,8 +14,8 @@
 //! # Who may depend on whom
 //!
 //! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
-//! `webhook -> {access, ownership}`; `{access, catalog, ownership} -> inject`. Everything may use [`metrics`]. [`inject`]
-//! depends on nothing of the crate and does no I/O: a test
+//! `webhook -> {access, events, ownership}`; `{access, catalog, events, ownership} -> inject`. Everything may use
+//! [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
 //! reads its imports.
 //!
 //! # Invariants
@@ -73,6 +73,7 @@ mod causes;
 pub mod certificates;
 pub mod cli;
 pub mod documents;
+pub mod events;
 pub mod inject;
 pub mod metrics;
 pub mod offline;

@@ -64,6 +64,7 @@ struct Inner {
     catalog_last_sync: Timestamp,
     open_connections: Gauge,
     tls_handshake_failures: Family<Cause, Counter>,
+    events: Family<Outcome, Counter>,
     certificate_expiry: Timestamp,
 }
 
@@ -132,6 +133,11 @@ impl Metrics {
                 &mut registry,
                 "tls_handshake_failures",
                 "TLS handshakes that failed",
+            ),
+            events: register(
+                &mut registry,
+                "events",
+                "Reports about the pods of controllers, by what became of them",
             ),
             registry,
         }))
@@ -214,6 +220,11 @@ impl Metrics {
             .tls_handshake_failures
             .get_or_create(&Cause { cause })
             .inc();
+    }
+
+    /// Counts a report about a controller's pod with its `outcome`.
+    pub fn event(&self, outcome: &'static str) {
+        self.0.events.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// Sets when the serving certificate expires.
@@ -334,6 +345,11 @@ struct Cause {
     cause: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,6 +366,7 @@ mod tests {
         metrics.catalog_watch_restart();
         metrics.catalog_last_sync(OffsetDateTime::UNIX_EPOCH);
         metrics.tls_handshake_failure("timeout");
+        metrics.event("sent");
         metrics.certificate_expiry(OffsetDateTime::UNIX_EPOCH);
         let _open = metrics.connection_opened();
 
@@ -367,6 +384,7 @@ mod tests {
             "keyporter_catalog_last_sync_timestamp_seconds 0",
             "keyporter_open_connections 1",
             r#"keyporter_tls_handshake_failures_total{cause="timeout"} 1"#,
+            r#"keyporter_events_total{outcome="sent"} 1"#,
             "keyporter_certificate_expiry_timestamp_seconds 0",
             concat!(
                 r#"keyporter_build_info{version=""#,

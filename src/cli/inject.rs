@@ -86,8 +86,12 @@ enum Output {
 
 /// Something was denied. The sentences are on standard error already.
 #[derive(Debug, thiserror::Error)]
-#[error("nothing is printed, because {0} of the pods would be denied")]
-struct Denied(usize);
+enum Denied {
+    #[error("nothing is printed, because {0} of the pods would be denied")]
+    Unprinted(usize),
+    #[error("{0} of the pods would be denied")]
+    Explained(usize),
+}
 
 /// Which document of a file it is that cannot be worked on.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +150,11 @@ impl Inject {
             .count()
         {
             0 => self.print(&done),
-            denied => Err(Denied(denied).into()),
+            denied if self.output == Output::Explain => {
+                self.print(&done)?;
+                Err(Denied::Explained(denied).into())
+            }
+            denied => Err(Denied::Unprinted(denied).into()),
         }
     }
 
@@ -334,11 +342,16 @@ fn print_explanations(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()>
             Some((None, rule)) => writeln!(out, "owner: {rule}")?,
             None => {}
         }
-        if let Fate::Skipped { reason } = subject.fate {
-            writeln!(out, "nothing added: {reason}")?;
+        match &subject.fate {
+            Fate::Skipped { reason } => writeln!(out, "nothing added: {reason}")?,
+            Fate::Denied { message } => writeln!(out, "denied: {message}")?,
+            Fate::Injected { .. } => {}
         }
         if subject.rows.is_empty() {
-            writeln!(out, "no secrets in reach\n")?;
+            // Of a workload that is denied the pods were not looked at.
+            let denied = matches!(subject.fate, Fate::Denied { .. });
+            let none = if denied { "" } else { "no secrets in reach\n" };
+            writeln!(out, "{none}")?;
             continue;
         }
         let mut table = TabWriter::new(&mut *out).minwidth(4).padding(2);

@@ -31,7 +31,12 @@ use crate::{
         watch::{Failure, Observer},
     },
     certificates::{self, DEFAULT_HOSTS, DEFAULT_VALIDITY},
-    inject::proof::KEY_LENGTH,
+    events::Events,
+    inject::{
+        entrants::{Entrants, Group, Username},
+        proof::KEY_LENGTH,
+        settings::Settings,
+    },
     metrics::Metrics,
     ownership::Ownership,
     server::{
@@ -107,6 +112,15 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     shutdown_delay: u64,
 
+    /// Somebody who may enter all running pods (exec, attach, port-forward, debug), also with secrets of others in them,
+    /// beside their owners and who may impersonate these. May be repeated
+    #[arg(long = "may-enter-user", value_name = "USERNAME")]
+    may_enter_users: Vec<Username>,
+
+    /// The same for a group, such as system:serviceaccounts:NAMESPACE; none that holds everybody. May be repeated
+    #[arg(long = "may-enter-group", value_name = "GROUP")]
+    may_enter_groups: Vec<Group>,
+
     #[command(flatten)]
     settings: SettingsArguments,
 }
@@ -132,14 +146,13 @@ impl Serve {
         let certificate = self.certificate(&metrics, &readiness)?;
         let tls = tls::server_config(certificate, self.client_ca_file.as_deref())?;
         tokio::spawn(count(catalog.clone(), metrics.clone()));
-        let mut settings = self.settings.settings();
-        settings.excluded_namespaces.insert(self.own_namespace());
         let webhook = Webhook {
             catalog,
-            settings: Arc::new(settings),
+            settings: Arc::new(self.settings()),
             metrics: metrics.clone(),
             access: filling.access.clone(),
             ownership: filling.ownership.clone(),
+            events: filling.events.clone(),
             complete: Arc::clone(&filling.complete),
         };
 
@@ -175,6 +188,16 @@ impl Serve {
         Ok(())
     }
 
+    fn settings(&self) -> Settings {
+        let mut settings = self.settings.settings();
+        settings.excluded_namespaces.insert(self.own_namespace());
+        settings.entrants = Entrants {
+            users: self.may_enter_users.iter().cloned().collect(),
+            groups: self.may_enter_groups.iter().cloned().collect(),
+        };
+        settings
+    }
+
     /// Fills the catalogue and keeps it up to date; readiness follows.
     async fn fill(
         &self,
@@ -188,6 +211,7 @@ impl Serve {
         let mut key = [0; KEY_LENGTH];
         getrandom::fill(&mut key)?;
         let mut ownership = Ownership::standalone(key);
+        let mut events = Events::default();
         let files = if self.secrets.is_empty() {
             condition.not_ready("the first list of Secrets is not complete");
             let observer = CatalogObserver {
@@ -200,6 +224,9 @@ impl Serve {
                 Ownership::of_cluster(&client, &self.own_namespace(), keys);
             ownership = of_cluster;
             tokio::spawn(following);
+            let (reported, writing) = Events::new(client.clone(), metrics.clone());
+            events = reported;
+            tokio::spawn(writing);
             let (mut synced, watching) = catalog::watch::watch(client, catalog.clone(), observer);
             tokio::spawn(watching);
             let complete = Arc::clone(&complete);
@@ -235,6 +262,7 @@ impl Serve {
             complete,
             access,
             ownership,
+            events,
             _files: files,
         })
     }
@@ -273,6 +301,8 @@ struct Filling {
     access: Access,
     /// What proves whose a workload is.
     ownership: Ownership,
+    /// Who is told what becomes of pods.
+    events: Events,
     /// Ends when it is dropped.
     _files: Option<FileWatch>,
 }

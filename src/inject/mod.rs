@@ -14,6 +14,7 @@
 pub mod annotations;
 pub mod carried;
 pub mod changes;
+pub mod entrants;
 pub mod git_ssh;
 pub mod guard;
 pub mod in_use;
@@ -304,6 +305,17 @@ impl Denial {
             Self::SecretInUse { .. } => "secret-in-use",
             Self::UseUnknown { .. } => "use-unknown",
         }
+    }
+
+    /// The sentence and the rule that spoke, as the author of what is refused reads it.
+    #[must_use]
+    pub fn message(&self) -> String {
+        self.ruled(&self.to_string())
+    }
+
+    /// A sentence, such as a shorter one than that of the denial, with the rule behind it.
+    pub(crate) fn ruled(&self, sentence: &str) -> String {
+        format!("{sentence} [rule: {}]", self.as_str())
     }
 }
 

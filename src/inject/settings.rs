@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::entrants::Entrants;
 use super::trust::Trust;
 
 /// Containers that other injectors add for their own use. They need no secrets of ours.
@@ -44,6 +45,8 @@ pub struct Settings {
     pub trust: Trust,
     /// Namespaces that are left alone.
     pub excluded_namespaces: BTreeSet<String>,
+    /// Who may enter the running pods of others.
+    pub entrants: Entrants,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
             sidecars: set(&SIDECARS),
             trust: Trust::default(),
             excluded_namespaces: set(&SYSTEM_NAMESPACES),
+            entrants: Entrants::default(),
         }
     }
 }

@@ -40,7 +40,7 @@ pub enum Fate {
     },
     /// It is refused.
     Denied {
-        /// The sentence.
+        /// The sentence, with the rule that spoke.
         message: String,
     },
 }
@@ -79,13 +79,16 @@ impl Subject {
 
     fn deny(&mut self, denial: &Denial) {
         self.fate = Fate::Denied {
-            message: denial.to_string(),
+            message: denial.message(),
         };
     }
 
     pub(super) fn tell(&mut self, decision: &Decision<'_>, visible: Visible<'_>) {
         match decision {
-            Decision::Deny(denial) => self.deny(denial),
+            Decision::Deny(denial) => {
+                self.deny(denial);
+                self.tell_all(visible, "not: the pod is denied");
+            }
             Decision::Inject(plan) => {
                 self.fate = Fate::Injected {
                     secrets: plan.report.in_effect().count(),
@@ -156,7 +159,8 @@ impl Subject {
         if !references.is_empty() {
             let denial = Denial::ForeignSecrets { references };
             self.warnings.push(format!(
-                "unless the owner may impersonate, this is denied: {denial}"
+                "unless the owner may impersonate, this is denied: {}",
+                denial.message()
             ));
         }
     }

@@ -140,6 +140,7 @@ impl Webhook {
             Err(denial) => return self.finish(head, Resource::Pod, denied(&denial), started),
         };
         if let Some(denial) = self.guard_pod(body, head, pod, owner).await {
+            self.report_denial(body, head, &denial);
             return self.finish(head, Resource::Pod, denied(&denial), started);
         }
         let shelves = self.catalog.shelves(request.namespace, owner.name);
@@ -162,7 +163,10 @@ impl Webhook {
                     ..reported(&plan.report)
                 }
             }
-            Decision::Deny(denial) => denied(denial),
+            Decision::Deny(denial) => {
+                self.report_denial(body, head, denial);
+                denied(denial)
+            }
         };
         self.finish(head, Resource::Pod, answer, started)
     }
@@ -262,7 +266,7 @@ pub(super) fn skipped<'a>(skip: Skip) -> Answer<'a> {
 
 pub(super) fn denied<'a>(denial: &Denial) -> Answer<'a> {
     Answer {
-        denied: Some(denial.to_string()),
+        denied: Some(denial.message()),
         audit: Audit {
             decision: "deny",
             reason: denial.as_str(),

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tracing::warn;
 
-use super::Webhook;
 use super::owner::OWNERS;
 use super::review::{self, Head};
+use super::{Webhook, brought};
 use crate::access::User;
 use crate::inject::carried::Carried;
 use crate::inject::guard::{self, Foreign};
@@ -74,6 +74,9 @@ impl Webhook {
 
     /// Looks who enters a running pod. The review does not hold it, so the API server is asked for it.
     pub(super) async fn guard_entry(&self, body: &[u8], head: &Head<'_>) -> Option<Denial> {
+        if self.is_entrant(&review::user(body)) {
+            return None;
+        }
         let (namespace, name) = (head.namespace.as_str(), head.name.as_str());
         let pod = match self.access.pod(namespace, name).await {
             // Nobody enters a pod that is not there.
@@ -99,6 +102,13 @@ impl Webhook {
         pod: &Pod<'_>,
     ) -> Option<Denial> {
         let user = review::user(body);
+        if self.is_entrant(&user)
+            && let Some(brought) = brought::ephemeral(body)
+        {
+            // What the pod has is open to them; what they bring may be no way to others' secrets.
+            let references = self.foreign(head, &brought, Some(head.requester.as_str()))?;
+            return self.denied(&user, references).await;
+        }
         let annotation = |name: &str| pod.metadata.as_ref()?.annotations.get(name);
         if let Some(carried) = Carried::read(annotation)
             && let Some(denial) = self.guard_carried(head, &user, carried).await
@@ -107,6 +117,11 @@ impl Webhook {
         }
         let references = self.foreign(head, pod, Some(head.requester.as_str()))?;
         self.denied(&user, references).await
+    }
+
+    /// Whether the operator lets the user into all pods.
+    fn is_entrant(&self, user: &User) -> bool {
+        self.settings.entrants.include(&user.username, &user.groups)
     }
 
     async fn guard_carried(

@@ -13,8 +13,10 @@
 
 mod admit;
 mod answer;
+mod brought;
 mod guard;
 mod owner;
+mod report;
 mod review;
 mod secret;
 mod validate;
@@ -37,6 +39,7 @@ use tracing::{error, warn};
 use crate::access::Access;
 use crate::catalog::Catalog;
 use crate::causes::one_line;
+use crate::events::Events;
 use crate::inject::settings::Settings;
 use crate::metrics::Metrics;
 use crate::ownership::{Ownership, OwnershipError};
@@ -63,6 +66,8 @@ pub struct Webhook {
     pub access: Access,
     /// What proves whose a workload is.
     pub ownership: Ownership,
+    /// Where the authors of workloads read what becomes of the pods.
+    pub events: Events,
     /// Whether the catalogue has been read completely once. Before that, nobody can say that a pod gets nothing.
     pub complete: Arc<AtomicBool>,
 }

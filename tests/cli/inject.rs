@@ -237,7 +237,9 @@ fn a_reference_to_anothers_secret_is_a_warning() {
         )
     };
     let warning = "refers to secrets of another user: \"registry-2bd806c9\" (imagePullSecrets)";
-    assert!(run("bob").stderr.contains(warning), "{}", run("bob").stderr);
+    let bobs = run("bob").stderr;
+    assert!(bobs.contains(warning), "{bobs}");
+    assert!(bobs.contains("[rule: foreign-secrets]\n"), "{bobs}");
     assert!(!run("alice").stderr.contains(warning));
 }
 

@@ -16,6 +16,10 @@ fn a_denied_pod_is_exit_code_1_and_prints_nothing() {
         1,
         "Pod default/p: denied: label keyporter.dev/inject of the pod is \"off\"",
     );
+    assert!(
+        run.stderr
+            .contains(" or remove it [rule: invalid-opt-out]\n")
+    );
 }
 
 #[test]
@@ -27,6 +31,37 @@ fn a_workload_whose_pods_would_be_denied_is_denied() {
         job,
     )
     .failed(1, "Job default/j: denied");
+}
+
+#[test]
+fn a_denied_object_is_explained_with_the_rule_that_spoke() {
+    let labels = "labels: {keyporter.dev/inject: 'no'}";
+    let sentence = "denied: label keyporter.dev/inject of the pod is \"no\"; set it to \"disabled\" to opt the pod out, or \
+                    remove it [rule: invalid-opt-out]\n";
+    let explain = |text: &str| {
+        let arguments = ["inject", "-f", "-", "--secrets", SECRETS, "--as", "alice"];
+        let run = run_with(&[&arguments[..], &["-o", "explain"]].concat(), text);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        let ending = "error: 1 of the pods would be denied\n";
+        assert!(run.stderr.ends_with(ending), "{}", run.stderr);
+        run.stdout
+    };
+    let job = format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: j}}\n\
+         spec: {{template: {{metadata: {{{labels}}}, spec: {{containers: []}}}}}}\n"
+    );
+    assert_eq!(explain(&job), format!("Job default/j\n{sentence}\n"));
+
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: vision, {labels}}}\nspec: {{containers: []}}\n"
+    );
+    let explained = explain(&pod);
+    let head = format!("Pod vision/p\n{sentence}SECRET ");
+    assert!(explained.starts_with(&head), "{explained}");
+    let rows = explained
+        .lines()
+        .filter(|line| line.ends_with("not: the pod is denied"));
+    assert_eq!(rows.count(), 7, "{explained}");
 }
 
 #[test]

@@ -267,6 +267,11 @@ fn what_is_wrong_is_said_before_anything_is_served() {
     serve(&["--secrets", "absent"]).failed(1, "absent does not exist");
     serve(&["--secrets", examples, "--kubeconfig", "x"]).failed(2, "--kubeconfig");
     run(&["serve", "--secrets", examples, "--listen", "here"]).failed(2, "--listen");
+    let may_enter = |flag: &str, name: &str| run(&["serve", "--secrets", examples, flag, name]);
+    let everybody = "the group system:authenticated holds everybody";
+    may_enter("--may-enter-group", "system:authenticated").failed(2, everybody);
+    may_enter("--may-enter-group", "").failed(2, "--may-enter-group");
+    may_enter("--may-enter-user", "").failed(2, "a name is not empty");
 
     let certificates = folder.path().join("certs");
     let certificates = certificates.to_str().unwrap();

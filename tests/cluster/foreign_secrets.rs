@@ -86,6 +86,10 @@ async fn assert_denied(client: &Client, object: Value, what: &str) -> Result<()>
                 message.contains("refers to secrets of another user"),
                 "{what}: {message}"
             );
+            assert!(
+                message.ends_with(" [rule: foreign-secrets]"),
+                "{what}: {message}"
+            );
             assert!(!message.contains("\"alice\""), "{what}: {message}");
             Ok(())
         }

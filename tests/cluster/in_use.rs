@@ -305,7 +305,7 @@ async fn unknown(cluster: &Cluster) -> Result<()> {
     })
     .await?;
     let binary = env!("CARGO_BIN_EXE_keyporter");
-    let mut keyporter = Keyporter::start_as(cluster, binary.as_ref(), BLIND, BLIND).await?;
+    let mut keyporter = Keyporter::start_as(cluster, binary.as_ref(), BLIND, BLIND, &[]).await?;
     let own = json!({"key": WEBHOOK_LABEL, "operator": "In", "values": [BLIND]});
     keyporter
         .register(&cluster.admin(), "keyporter-blind", Some(own))

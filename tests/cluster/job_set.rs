@@ -7,6 +7,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::{
+    events,
     harness::{Cluster, Harness},
     project::{OWNERS, Project, assert_injected},
     support::{
@@ -77,6 +78,7 @@ async fn job_set(cluster: &Cluster) -> Result<()> {
     }
     if controller.is_some() {
         example(cluster, &project).await?;
+        events::job_set(cluster).await?;
     }
     Ok(())
 }

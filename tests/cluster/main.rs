@@ -19,6 +19,7 @@ mod adopt;
 mod canary;
 mod controllers;
 mod entering;
+mod events;
 mod examples;
 mod foreign_secrets;
 mod harness;
@@ -88,6 +89,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
     [
         pods::trials(harness),
         entering::trials(harness),
+        events::trials(harness),
         examples::trials(harness),
         foreign_secrets::trials(harness),
         workloads::trials(harness),

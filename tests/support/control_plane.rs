@@ -230,7 +230,11 @@ impl ControlPlane {
 
     /// The real kubectl as `user`; `ADMIN` is the administrator.
     pub(crate) fn kubectl(&self, user: &str) -> Result<Kubectl> {
-        let group = (user == ADMIN).then_some("system:masters");
+        self.kubectl_of(user, (user == ADMIN).then_some("system:masters"))
+    }
+
+    /// The same as `user`, who is a member of `group`.
+    pub(crate) fn kubectl_of(&self, user: &str, group: Option<&str>) -> Result<Kubectl> {
         let kubeconfig = self.kubeconfig(user, group)?;
         Ok(Kubectl::new(
             &self.binaries.path("kubectl"),

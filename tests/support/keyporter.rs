@@ -33,13 +33,24 @@ pub(crate) struct Keyporter {
     certificate: String,
     port: u16,
     admin_port: u16,
+    flags: Vec<String>,
     process: Option<Process>,
 }
 
 impl Keyporter {
     /// Starts `binary` as the webhook of `plane` and returns when it is ready; `name` tells several apart.
     pub(crate) async fn start(plane: &ControlPlane, binary: &Path, name: &str) -> Result<Self> {
-        Self::start_as(plane, binary, name, USER).await
+        Self::start_as(plane, binary, name, USER, &[]).await
+    }
+
+    /// The same with more `flags` of `serve`.
+    pub(crate) async fn start_with(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
+        Self::start_as(plane, binary, name, USER, flags).await
     }
 
     /// The same with the rights of `user`.
@@ -48,6 +59,7 @@ impl Keyporter {
         binary: &Path,
         name: &str,
         user: &str,
+        flags: &[&str],
     ) -> Result<Self> {
         let folder = plane.folder().join(name);
         fs::create_dir_all(&folder)?;
@@ -62,6 +74,7 @@ impl Keyporter {
             certificate: plane.authority().certificate(),
             port,
             admin_port,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             process: None,
         };
         keyporter.start_again().await?;
@@ -83,7 +96,8 @@ impl Keyporter {
             .args([
                 "--trusted-controller",
                 &format!("{JOBSET_CONTROLLER}=JobSet.jobset.x-k8s.io"),
-            ]);
+            ])
+            .args(&self.flags);
         let mut process = Process::start(
             "keyporter",
             &mut command,

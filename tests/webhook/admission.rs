@@ -111,6 +111,7 @@ async fn a_denial_carries_the_sentence_and_the_real_uid() {
         message.contains("keyporter.dev/inject") && message.contains("\"disabled\""),
         "{message}"
     );
+    assert!(message.ends_with(" [rule: invalid-opt-out]"), "{message}");
     assert_eq!(response["status"]["code"], 403);
 }
 

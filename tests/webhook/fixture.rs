@@ -11,6 +11,7 @@ use keyporter::{
     access::Access,
     catalog::{Catalog, Source, files},
     certificates::{self, DEFAULT_VALIDITY},
+    events::Events,
     inject::settings::Settings,
     metrics::Metrics,
     ownership::Ownership,
@@ -62,6 +63,7 @@ impl Running {
             metrics: metrics.clone(),
             access: Access::default(),
             ownership: Ownership::standalone([7; 32]),
+            events: Events::default(),
             complete: Arc::new(AtomicBool::new(complete)),
         };
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
