@@ -143,6 +143,9 @@ impl Webhook {
             self.report_denial(body, head, &denial);
             return self.finish(head, Resource::Pod, denied(&denial), started);
         }
+        if left_alone.is_none() {
+            self.report_owner(body, head, owner);
+        }
         let shelves = self.catalog.shelves(request.namespace, owner.name);
         let decision = inject::decide(request, pod, owner, shelves.visible(), &self.settings);
         let answer = match &decision {

@@ -5,8 +5,9 @@ use serde::Deserialize;
 
 use super::Webhook;
 use super::review::Head;
-use crate::events::{Reference, Report};
+use crate::events::{Reference, Report, Severity};
 use crate::inject::Denial;
+use crate::inject::owner::{Owner, Rule};
 
 impl Webhook {
     /// Tells of a pod that is denied.
@@ -15,6 +16,45 @@ impl Webhook {
             let report = Report::denied(head.namespace.as_str(), controller, denial);
             self.events.report(report);
         }
+    }
+
+    /// Tells of a pod that is nobody's.
+    pub(super) fn report_owner(&self, body: &[u8], head: &Head<'_>, owner: Owner<'_>) {
+        let Some((severity, note)) = of_nobody(owner.rule) else {
+            return;
+        };
+        if let Some(involved) = controller(body) {
+            self.events.report(Report {
+                namespace: head.namespace.as_str().to_owned(),
+                involved,
+                severity,
+                reason: "KeyporterNoOwner",
+                rule: owner.rule.as_str(),
+                note: note.into(),
+            });
+        }
+    }
+}
+
+/// What is told of a pod that a controller creates and whose owner nobody knows.
+fn of_nobody(rule: Rule) -> Option<(Severity, &'static str)> {
+    match rule {
+        Rule::NoStamp => Some((
+            Severity::Normal,
+            "a pod gets no secrets of a user: its template names no owner, as it is older than keyporter here; \
+             create the workload again or change its pod template (kubectl rollout restart), and the pods are yours",
+        )),
+        Rule::Unproven => Some((
+            Severity::Warning,
+            "a pod gets no secrets of a user: nothing proves that keyporter wrote the owner on its template; \
+             create the workload again or change its pod template (kubectl rollout restart), and the pods are yours",
+        )),
+        Rule::OtherKind => Some((
+            Severity::Warning,
+            "a pod gets no secrets of a user: the controller that creates it is not trusted with pods of this kind of object \
+             (--trusted-controller)",
+        )),
+        Rule::Requester | Rule::ActsFor | Rule::Stamp | Rule::Workload | Rule::Unknown => None,
     }
 }
 

@@ -46,7 +46,7 @@ async fn deployment(cluster: &Cluster) -> Result<()> {
     let spec = json!({
         "replicas": 0,
         "selector": {"matchLabels": labels},
-        "template": {"metadata": {"labels": labels}, "spec": refers("bob", LATER)},
+        "template": {"metadata": {"labels": labels}, "spec": refers(LATER)},
     });
     let deployment = project.workload("apps/v1", "Deployment", "train", &spec);
     objects::create(project.client("alice"), deployment).await?;
@@ -166,15 +166,15 @@ async fn owners(cluster: &Cluster) -> Result<()> {
 }
 
 /// The containers of a pod that refers to a secret of `owner`.
-fn refers(owner: &str, name: &str) -> Value {
+fn refers(object: &str) -> Value {
     let mut container = objects::container();
-    container["envFrom"] = json!([{"secretRef": {"name": user_object(owner, name)}}]);
+    container["envFrom"] = json!([{"secretRef": {"name": object}}]);
     json!({"containers": [container]})
 }
 
 /// A pod template that alice may use, until bob has a secret called `later`.
 fn run_once() -> Value {
-    let mut spec = refers("bob", LATER);
+    let mut spec = refers(LATER);
     spec["restartPolicy"] = json!("Never");
     json!({"spec": spec})
 }
@@ -226,16 +226,19 @@ impl Project {
     /// A pod that bob may not create.
     fn denied_pod(&self, owners: &Value) -> Value {
         let mut pod = self.pod("denied");
-        pod["spec"] = refers("alice", "token");
+        pod["spec"] = refers(&user_object("alice", "token"));
         pod["metadata"]["ownerReferences"] = owners.clone();
         pod
     }
 
     /// Makes a secret bob's to which alice's workload refers already, and returns when the webhook knows it.
     async fn becomes_bobs(&self) -> Result<()> {
-        objects::create(self.client("bob"), user_secret(&self.name, "bob", LATER)).await?;
+        let mut secret = user_secret(&self.name, "bob", LATER);
+        // Not as his secrets are called: those nobody else may name, be they there or not.
+        secret["metadata"]["name"] = json!(LATER);
+        objects::create(self.client("bob"), secret).await?;
         let mut pod = self.pod("probe");
-        pod["spec"] = refers("bob", LATER);
+        pod["spec"] = refers(LATER);
         wait_until("the webhook to know bob's secret", async || {
             let outcome = objects::dry_run(self.client("alice"), pod.clone()).await;
             Ok(outcome.is_err())
@@ -304,7 +307,7 @@ impl Project {
 
         let sentence = format!(
             "a pod is denied: refers to secrets of another user: {:?} (envFrom of container \"main\")",
-            user_object("bob", LATER)
+            LATER
         );
         let object = format!("{kind}/{name}");
         let alice = cluster.kubectl("alice")?.within(&self.name);

@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Cluster, Harness},
-    project::{Project, assert_injected, wait_until},
+    project::{Project, SHARED, assert_injected, secret_names, user_object, wait_until},
     support::{Result, control_plane::ADMIN, objects},
 };
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
-    vec![harness.trial_with_controllers("opted_out::changes_give_nobody_away", changes)]
+    vec![
+        harness.trial_with_controllers("opted_out::changes_give_nobody_away", changes),
+        harness.trial_with_controllers("opted_out::older_workloads_are_nobodys", older),
+    ]
 }
 
 const PROOF: &str = "keyporter.dev/owner-proof";
@@ -102,4 +105,48 @@ async fn changes(cluster: &Cluster) -> Result<()> {
         assert_injected(&pod, owner);
     }
     Ok(())
+}
+
+/// It keeps running with the project's secrets, its author is told, and it is theirs once they decide about its pods.
+async fn older(cluster: &Cluster) -> Result<()> {
+    let project = Project::without_webhook(cluster, "opted-in-late", json!({})).await?;
+    let mut forged = deployment(&project, "forged");
+    forged["spec"]["template"]["metadata"]["annotations"] = json!({"keyporter.dev/owner": "alice"});
+    objects::create(project.client("alice"), deployment(&project, "old")).await?;
+    objects::create(project.client("bob"), forged).await?;
+    cluster.keyporter().await?;
+    let admin = cluster.kubectl(ADMIN)?;
+    let opt_in = [
+        "label",
+        "namespace",
+        &project.name,
+        "keyporter.dev/inject=enabled",
+    ];
+    admin.run(&opt_in)?.ok()?;
+    project.wait_until_injected("alice").await?;
+
+    let alice = cluster.kubectl("alice")?.within(&project.name);
+    for name in ["old", "forged"] {
+        alice
+            .run(&["scale", "deployment", name, "--replicas=1"])?
+            .ok()?;
+        let selector = format!("app={name}");
+        let pod = objects::wait_for_pod(&project.admin, &project.name, &selector).await?;
+        assert_eq!(secret_names(&pod), [SHARED], "{name}");
+        wait_until("the event", async || {
+            let of = format!("--for=deployment/{name}");
+            let events = alice.run(&["events", &of])?.ok()?;
+            Ok(events.contains("KeyporterNoOwner") && events.contains("rollout restart"))
+        })
+        .await?;
+    }
+    alice
+        .run(&["rollout", "restart", "deployment", "old"])?
+        .ok()?;
+    wait_until("a pod of alice's", async || {
+        let pods = objects::pods(&project.admin, &project.name, "app=old").await?;
+        let token = user_object("alice", "token");
+        Ok(pods.iter().any(|pod| secret_names(pod).contains(&token)))
+    })
+    .await
 }

@@ -25,8 +25,9 @@ async fn alices_pod_gets_her_secrets_and_the_projects() {
     let review = review("alice", "Pod", &pod());
     let response = webhook.review(&review).await;
     assert_eq!(response["allowed"], true);
-    let audit =
-        json!({"decision": "inject", "reason": "injected", "owner": "alice", "injected": "7"});
+    let audit = json!({
+        "decision": "inject", "reason": "injected", "owner": "alice", "rule": "requester", "injected": "7",
+    });
     assert_eq!(response["auditAnnotations"], audit);
 
     let pod = patched(&review, &response);
@@ -72,9 +73,23 @@ async fn a_job_is_stamped_and_its_pods_are_its_creators() {
         "alice"
     );
 
-    let pod = review(JOB_CONTROLLER, "Pod", &template);
-    let pod = patched(&pod, &webhook.review(&pod).await);
-    assert_eq!(objects(&pod), ["tracking", "hugging-face-2bd806c9"]);
+    let mut pod = template;
+    pod["metadata"]["ownerReferences"] = json!([
+        {"apiVersion": "batch/v1", "kind": "Job", "name": "train", "uid": "7", "controller": true},
+    ]);
+    let hers = review(JOB_CONTROLLER, "Pod", &pod);
+    let response = webhook.review(&hers).await;
+    assert_eq!(response["auditAnnotations"]["rule"], "stamp");
+    assert_eq!(
+        objects(&patched(&hers, &response)),
+        ["tracking", "hugging-face-2bd806c9"]
+    );
+
+    pod["metadata"]["ownerReferences"][0]["name"] = json!("another");
+    let nobodys = review(JOB_CONTROLLER, "Pod", &pod);
+    let response = webhook.review(&nobodys).await;
+    assert_eq!(response["auditAnnotations"]["rule"], "unproven-stamp");
+    assert_eq!(objects(&patched(&nobodys, &response)), ["tracking"]);
 }
 
 #[tokio::test]
