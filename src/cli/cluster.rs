@@ -87,6 +87,11 @@ pub(super) enum RequestError {
 }
 
 impl ClusterArguments {
+    /// The namespace of the flag.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// A client for the cluster, as whom the flags say. Its default namespace is the one that is meant.
     pub(super) async fn client(&self) -> Result<Client, ClusterError> {
         let mut config = config(self.kubeconfig.as_deref(), self.context.as_deref(), "").await?;

@@ -19,6 +19,7 @@ use crate::{
 mod certs;
 mod cluster;
 mod inject;
+mod keys;
 mod secret;
 mod serve;
 mod settings;
@@ -48,6 +49,7 @@ enum Command {
     Serve(serve::Serve),
     Inject(inject::Inject),
     Secret(secret::Secret),
+    Keys(keys::Keys),
     Certs(certs::Certs),
 }
 
@@ -70,13 +72,16 @@ pub fn run() -> ExitCode {
 fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
     let level = match cli.command {
         Command::Serve(_) => LogFilter::INFO,
-        Command::Inject(_) | Command::Secret(_) | Command::Certs(_) => LogFilter::ERROR,
+        Command::Inject(_) | Command::Secret(_) | Command::Keys(_) | Command::Certs(_) => {
+            LogFilter::ERROR
+        }
     };
     telemetry::init(cli.log_format, &cli.log_level.unwrap_or(level))?;
     match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Inject(inject) => inject.run(),
         Command::Secret(secret) => secret.run(),
+        Command::Keys(keys) => keys.run(),
         Command::Certs(certs) => certs.run(),
     }
 }

@@ -38,7 +38,7 @@ use crate::{
         settings::Settings,
     },
     metrics::Metrics,
-    ownership::Ownership,
+    ownership::{OWN_NAMESPACE, Ownership},
     server::{
         Limits, Server,
         tls::{self, CertificateResolver},
@@ -53,8 +53,6 @@ const CERTIFICATE_CHECK: Duration = Duration::from_mins(1);
 /// Where a pod finds the name of its namespace.
 /// <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
-/// Where keyporter is usually installed.
-const OWN_NAMESPACE: &str = "keyporter-system";
 /// Where development certificates land when no folder is given.
 const DEVELOPMENT_CERTIFICATES: &str = "certs";
 

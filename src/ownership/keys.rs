@@ -59,8 +59,16 @@ pub enum KeyError {
         /// The Secret's namespace.
         namespace: String,
     },
-    /// The Secret cannot be read or made.
-    #[error("Secret {namespace}/{KEYS_SECRET} cannot be read or made")]
+    /// There is no such Secret.
+    #[error(
+        "there is no Secret {namespace}/{KEYS_SECRET}; keyporter serve makes it when it starts (is it another namespace?)"
+    )]
+    None {
+        /// Where it should be.
+        namespace: String,
+    },
+    /// The Secret cannot be read or written.
+    #[error("Secret {namespace}/{KEYS_SECRET} cannot be read or written")]
     Unreadable {
         /// The Secret's namespace.
         namespace: String,
@@ -70,6 +78,39 @@ pub enum KeyError {
     /// The machine has no randomness.
     #[error("no random key can be made")]
     Random(#[source] getrandom::Error),
+}
+
+/// What a rotation did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotated {
+    /// The number of the key that signs from now on.
+    pub new: u32,
+    /// The numbers of those that count no more.
+    pub forgotten: Vec<u32>,
+}
+
+/// Adds a key that signs from now on, and forgets all others but the `kept` newest, if that is said.
+pub async fn rotate(
+    client: Client,
+    namespace: &str,
+    kept: Option<usize>,
+) -> Result<Rotated, KeyError> {
+    let store = KeyStore::new(client, namespace);
+    let mut secret = store.read().await?.ok_or_else(|| KeyError::None {
+        namespace: namespace.to_owned(),
+    })?;
+    // What cannot be read is not made worse.
+    secret.keys(namespace)?;
+    let new = secret.rotate()?;
+    let forgotten = kept.map_or_else(Vec::new, |kept| {
+        secret.forget_all_but(kept.saturating_add(1))
+    });
+    // With the version that was read: of two rotations at once one is refused.
+    let parameters = PostParams::default();
+    let replaced = in_time(store.secrets.replace(KEYS_SECRET, &parameters, &secret));
+    let replaced = replaced.with_subscriber(Dispatch::none()).await;
+    replaced.map_err(|source| store.unreadable(source))?;
+    Ok(Rotated { new, forgotten })
 }
 
 /// The keys of a cluster.
@@ -190,7 +231,7 @@ fn is(error: &kube::Error, code: u16) -> bool {
 /// The Secret with the keys, which are erased when it is dropped.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct KeySecret {
+pub(super) struct KeySecret {
     #[serde(default = "api_version")]
     api_version: Cow<'static, str>,
     #[serde(default = "kind")]
@@ -210,7 +251,7 @@ const fn kind() -> Cow<'static, str> {
 
 impl KeySecret {
     /// One with a first key.
-    pub fn first(namespace: &str) -> Result<Self, KeyError> {
+    fn first(namespace: &str) -> Result<Self, KeyError> {
         let mut secret = Self {
             api_version: api_version(),
             kind: kind(),
@@ -226,7 +267,7 @@ impl KeySecret {
     }
 
     /// Adds a key, which signs from then on, and gives its number.
-    pub fn rotate(&mut self) -> Result<u32, KeyError> {
+    fn rotate(&mut self) -> Result<u32, KeyError> {
         let last = self.data.keys().filter_map(|name| number(name)).max();
         let next = last.map_or(1, |last| last.saturating_add(1));
         let mut bytes = Zeroizing::new(vec![0; KEY_LENGTH]);
@@ -236,7 +277,7 @@ impl KeySecret {
     }
 
     /// Forgets all keys but those with the highest numbers, and gives the numbers of those that are gone.
-    pub fn forget_all_but(&mut self, kept: usize) -> Vec<u32> {
+    fn forget_all_but(&mut self, kept: usize) -> Vec<u32> {
         let mut numbers: Vec<_> = self.data.keys().filter_map(|name| number(name)).collect();
         numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
         let gone = numbers.split_off(kept.min(numbers.len()));

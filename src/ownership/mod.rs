@@ -18,7 +18,7 @@ use crate::inject::object::Controller;
 use crate::inject::owner;
 use crate::inject::proof::{KEY_LENGTH, Key, Keys, Proofs};
 
-pub use keys::{KEYS_SECRET, KeyError, KeySecret};
+pub use keys::{KEYS_SECRET, KeyError, Rotated, rotate};
 
 use keys::KeyStore;
 use namespaces::Namespaces;
@@ -26,6 +26,9 @@ use workloads::Workloads;
 
 /// How long the API server may take: an admission waits for it, five seconds at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where keyporter is usually installed.
+pub const OWN_NAMESPACE: &str = "keyporter-system";
 
 /// The facts. A handle: clones share what is known.
 #[derive(Clone)]
