@@ -2,8 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-/// The longest name of an object, in bytes.
-const NAME_LENGTH: usize = 253;
+use crate::inject::object::is_path_part as is_part;
 
 /// Version, kind, name and uid of an object.
 ///
@@ -54,14 +53,6 @@ impl Reference {
             group => format!("{group}/{}", self.version),
         }
     }
-}
-
-fn is_part(text: &str) -> bool {
-    let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'_');
-    (1..=NAME_LENGTH).contains(&text.len())
-        && text.bytes().all(plain)
-        && text.bytes().any(|byte| byte != b'.')
 }
 
 #[cfg(test)]

@@ -51,8 +51,26 @@ pub struct WorkloadRequest<'a> {
 pub struct Answers {
     /// For whom the requester may act, of those that were asked about.
     pub acts_for: BTreeMap<String, bool>,
-    /// The owner of the object that the controller made this one from; `Some(None)` where that has none.
-    pub followed: Option<Option<String>>,
+    /// Whose the object is that the controller made this one from.
+    pub followed: Followed,
+}
+
+/// Whose an object is.
+#[derive(Debug, Clone, Default)]
+pub enum Followed {
+    /// Nobody has asked.
+    #[default]
+    Unasked,
+    /// It has no owner, or is not there.
+    Nobodys,
+    /// This user's.
+    Owner(String),
+}
+
+impl From<Option<String>> for Followed {
+    fn from(owner: Option<String>) -> Self {
+        owner.map_or(Self::Nobodys, Self::Owner)
+    }
 }
 
 /// What becomes of a workload.
@@ -291,13 +309,13 @@ impl<'a> Change<'a> {
         let mut inherited = first(|place| place.now).or_else(|| first(|place| place.before));
         if inherited.is_none() && self.changed {
             match (&self.workload.answers.followed, controller) {
-                (Some(followed), _) => inherited = followed.as_deref(),
-                (None, Some(controller)) => {
+                (Followed::Owner(owner), _) => inherited = Some(owner),
+                (Followed::Unasked, Some(controller)) => {
                     if let Some(controller) = owner::follow(trusted, controller) {
                         return Err(Stamping::Follow(controller));
                     }
                 }
-                (None, None) => {}
+                (Followed::Unasked | Followed::Nobodys, _) => {}
             }
         }
         // Who rolls ReplicaSets out compares their templates with its own, and would make another at every difference.

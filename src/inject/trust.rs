@@ -214,7 +214,7 @@ impl Trust {
         grants.flat_map(|kinds| kinds.all.iter().map(KindName::as_kind))
     }
 
-    /// Kinds that roll ReplicaSets out: Deployments, and what the operator named.
+    /// Kinds that are rolled out as `ReplicaSets`: Deployments, and what the operator named.
     pub fn rolling(&self) -> impl Iterator<Item = Kind<'_>> {
         let grants = self.users.values().chain(self.groups.values());
         let configured = grants.filter(|kinds| kinds.configured);

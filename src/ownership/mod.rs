@@ -83,7 +83,6 @@ impl Ground {
 
 impl Ownership {
     /// The facts of a cluster; keys are in this namespace. What it returns beside must be run.
-    #[must_use]
     pub fn of_cluster(
         client: &Client,
         namespace: &str,

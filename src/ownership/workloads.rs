@@ -11,7 +11,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::{OwnershipError, in_time};
-use crate::inject::object::Controller;
+use crate::inject::object::{Controller, is_path_part};
 
 /// How long an answer counts. Pods of one object come in swarms.
 const ANSWER_AGE: Duration = Duration::from_secs(5);
@@ -26,7 +26,17 @@ pub(super) struct Workloads {
     answers: Mutex<HashMap<(String, String), Answer>>,
 }
 
-type Answer = (Instant, Option<Arc<Value>>);
+#[derive(Clone)]
+struct Answer {
+    at: Instant,
+    object: Option<Arc<Value>>,
+}
+
+impl Answer {
+    fn counts(&self) -> bool {
+        self.at.elapsed() < ANSWER_AGE
+    }
+}
 
 impl Workloads {
     pub(super) fn new(client: Client) -> Self {
@@ -43,11 +53,15 @@ impl Workloads {
         namespace: &str,
         controller: &Controller<'_>,
     ) -> Result<Option<Arc<Value>>, OwnershipError> {
+        let version = controller.api_version.rsplit('/').next();
+        if !is_path_part(controller.name) || !version.is_some_and(is_path_part) {
+            return Ok(None);
+        }
         let key = (namespace.to_owned(), controller.uid.to_owned());
         if let Some(answer) = self.remembered(&key) {
-            return Ok(answer);
+            return Ok(answer.object);
         }
-        let answer = match in_time(self.ask(namespace, controller)).await {
+        let object = match in_time(self.ask(namespace, controller)).await {
             Ok(answer) => answer.map(Arc::new),
             Err(OwnershipError::Unanswered(error)) if is_final(&error) => {
                 let Controller { kind, name, .. } = controller;
@@ -62,8 +76,8 @@ impl Workloads {
             }
             Err(error) => return Err(error),
         };
-        self.remember(key, answer.clone());
-        Ok(answer)
+        self.remember(key, object.clone());
+        Ok(object)
     }
 
     async fn ask(
@@ -97,19 +111,20 @@ impl Workloads {
         Ok(resource)
     }
 
-    fn remembered(&self, key: &(String, String)) -> Option<Option<Arc<Value>>> {
+    fn remembered(&self, key: &(String, String)) -> Option<Answer> {
         let answers = lock(&self.answers);
-        let (at, answer) = answers.get(key)?;
-        (at.elapsed() < ANSWER_AGE).then(|| answer.clone())
+        let answer = answers.get(key)?;
+        answer.counts().then(|| answer.clone())
     }
 
-    fn remember(&self, key: (String, String), answer: Option<Arc<Value>>) {
+    fn remember(&self, key: (String, String), object: Option<Arc<Value>>) {
         let mut answers = lock(&self.answers);
         if answers.len() >= ANSWERS {
-            answers.retain(|_, (at, _)| at.elapsed() < ANSWER_AGE);
+            answers.retain(|_, answer| answer.counts());
         }
         if answers.len() < ANSWERS {
-            answers.insert(key, (Instant::now(), answer));
+            let at = Instant::now();
+            answers.insert(key, Answer { at, object });
         }
     }
 }

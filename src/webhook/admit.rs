@@ -98,7 +98,7 @@ impl Webhook {
                 Stamping::Follow(controller) => {
                     match self.owner_of(head, &controller, &ground).await {
                         Ok(owner) => {
-                            answers.followed = Some(owner);
+                            answers.followed = owner.into();
                             None
                         }
                         Err(denial) => Some(denial),

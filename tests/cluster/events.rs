@@ -306,8 +306,7 @@ impl Project {
         );
 
         let sentence = format!(
-            "a pod is denied: refers to secrets of another user: {:?} (envFrom of container \"main\")",
-            LATER
+            "a pod is denied: refers to secrets of another user: {LATER:?} (envFrom of container \"main\")"
         );
         let object = format!("{kind}/{name}");
         let alice = cluster.kubectl("alice")?.within(&self.name);

@@ -76,7 +76,7 @@ fn without_ours(value: &Value) -> Value {
                 let value = without_ours(value);
                 let holder = name == "annotations" || name == "metadata";
                 let empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
-                if !name.starts_with(OWNER) && !(holder && empty) {
+                if !(name.starts_with(OWNER) || holder && empty) {
                     kept.insert(name.clone(), value);
                 }
             }

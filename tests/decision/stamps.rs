@@ -70,7 +70,7 @@ fn decided<T>(
                 let answer = |name: &str| (name.to_owned(), with.acts_for.contains(&name));
                 answers.acts_for = names.into_iter().map(answer).collect();
             }
-            Stamping::Follow(_) => answers.followed = Some(with.followed.map(ToOwned::to_owned)),
+            Stamping::Follow(_) => answers.followed = with.followed.map(ToOwned::to_owned).into(),
             decided => return told(decided),
         }
     }
@@ -85,7 +85,7 @@ fn after(new: &Value, stamping: Stamping<'_>) -> Result<(Value, Value), &'static
             let after = applied(new, &patch);
             Ok((patch, after))
         }
-        Stamping::Ask(_) | Stamping::Follow(_) => unreachable!("answered"),
+        Stamping::Ask(_) | Stamping::Follow(_) => Err("asked again"),
     }
 }
 
