@@ -28,6 +28,7 @@ mod in_use;
 mod job_set;
 mod konduktor;
 mod operation;
+mod operator;
 mod opted_out;
 mod pods;
 mod project;
@@ -97,6 +98,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         konduktor::trials(harness),
         adopt::trials(harness),
         operation::trials(harness),
+        operator::trials(harness),
         opted_out::trials(harness),
         reinvocation::trials(harness),
         in_use::trials(harness),

@@ -24,7 +24,10 @@ use super::{
 };
 
 /// Who the API server takes the process for.
-const USER: &str = "system:serviceaccount:keyporter-system:keyporter";
+pub(crate) const USER: &str = "system:serviceaccount:keyporter-system:keyporter";
+/// Who acts for others by the kind `Training`, where a trial defines that.
+pub(crate) const OPERATOR: &str = "system:serviceaccount:training-system:operator";
+
 /// A `keyporter serve` on fixed ports of loopback, running or stopped.
 pub(crate) struct Keyporter {
     binary: PathBuf,
@@ -97,6 +100,10 @@ impl Keyporter {
                 "--trusted-controller",
                 &format!("{JOBSET_CONTROLLER}=JobSet.jobset.x-k8s.io"),
             ])
+            .args([
+                "--trusted-controller",
+                &format!("{OPERATOR}=Training.tests.keyporter.dev"),
+            ])
             .args(&self.flags);
         let mut process = Process::start(
             "keyporter",
@@ -156,6 +163,17 @@ impl Keyporter {
     ) -> Result<()> {
         for mut configuration in self.configurations("webhook.yaml")? {
             configuration["metadata"]["name"] = name.into();
+            // As an administrator adds a kind.
+            if configuration["kind"] == "MutatingWebhookConfiguration"
+                && let Some(rules) = configuration["webhooks"][0]["rules"].as_array_mut()
+            {
+                rules.push(json!({
+                    "apiGroups": ["tests.keyporter.dev"],
+                    "apiVersions": ["*"],
+                    "resources": ["trainings"],
+                    "operations": ["CREATE", "UPDATE"],
+                }));
+            }
             let webhooks = configuration["webhooks"].as_array_mut();
             for (number, webhook) in webhooks.into_iter().flatten().enumerate() {
                 webhook["name"] = match number {
