@@ -26,6 +26,7 @@ mod harness;
 mod identity;
 mod in_use;
 mod job_set;
+mod keys;
 mod konduktor;
 mod operation;
 mod operator;
@@ -95,6 +96,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         foreign_secrets::trials(harness),
         workloads::trials(harness),
         job_set::trials(harness),
+        keys::trials(harness),
         konduktor::trials(harness),
         adopt::trials(harness),
         operation::trials(harness),

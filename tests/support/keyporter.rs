@@ -253,6 +253,29 @@ pub(crate) async fn allow(
     Ok(())
 }
 
+/// Lets the process keep its keys in this namespace, which is made for it.
+pub(crate) async fn allow_keys(plane: &ControlPlane, namespace: &str) -> Result<()> {
+    let admin = plane.admin();
+    objects::create_namespace(&admin, namespace, json!({}), false).await?;
+    let mut roles = examples("rbac.yaml", |text| text)?;
+    roles.retain(|document| document["kind"] == "Role");
+    for mut role in roles {
+        role["metadata"]["namespace"] = namespace.into();
+        let binding = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": role["metadata"],
+            "roleRef": {
+                "kind": "Role", "name": role["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io",
+            },
+            "subjects": [objects::subject(USER)],
+        });
+        objects::create(&admin, role).await?;
+        objects::create(&admin, binding).await?;
+    }
+    Ok(())
+}
+
 /// The documents of a file in `deploy/examples`, its text changed before it is read.
 fn examples(file: &str, change: impl FnOnce(String) -> String) -> Result<Vec<Value>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
