@@ -15,6 +15,7 @@
     clippy::unwrap_used
 )]
 
+mod acting;
 mod adopt;
 mod canary;
 mod controllers;
@@ -98,6 +99,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         job_set::trials(harness),
         keys::trials(harness),
         konduktor::trials(harness),
+        acting::trials(harness),
         adopt::trials(harness),
         operation::trials(harness),
         operator::trials(harness),
