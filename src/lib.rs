@@ -14,8 +14,8 @@
 //! # Who may depend on whom
 //!
 //! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
-//! `webhook -> {access, events, ownership}`; `{access, catalog, events, ownership} -> inject`. Everything may use
-//! [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
+//! `webhook -> {access, events, ownership}`; `{events, ownership} -> referents`;
+//! `{access, catalog, events, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
 //! reads its imports.
 //!
 //! # Invariants
@@ -78,6 +78,8 @@ pub mod inject;
 pub mod metrics;
 pub mod offline;
 pub mod ownership;
+mod recent;
+pub mod referents;
 pub mod server;
 pub mod telemetry;
 pub mod webhook;

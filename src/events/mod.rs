@@ -12,8 +12,6 @@
 //! of a secret can be in an event: a [`Note`] is made from a denial or from a text of the program.
 
 mod owners;
-mod recent;
-mod reference;
 mod writer;
 
 use std::fmt;
@@ -24,7 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::inject::Denial;
 use crate::metrics::Metrics;
-pub use reference::Reference;
+use crate::referents::Reference;
 use writer::Writer;
 
 /// The most reports that wait. The controllers of a large cluster try again all at once.

@@ -3,14 +3,10 @@
 use std::mem;
 use std::time::Duration;
 
-use kube::api::DynamicObject;
-use kube::core::GroupVersionKind;
-use kube::discovery::{ApiResource, Scope, pinned_kind};
-use kube::{Api, Client, ResourceExt};
+use kube::Client;
 
-use super::TIMEOUT;
-use super::recent::Recent;
-use super::reference::Reference;
+use crate::recent::Recent;
+use crate::referents::{Obstacle, Reference, Referents};
 
 /// How many references are followed, also where they lead in a circle. From the Job of a pod to its `JobSet` it is one, and
 /// few tools build more than one level upon that.
@@ -22,30 +18,12 @@ const ANSWERS: usize = 1000;
 
 /// Reads objects, of which only the metadata comes, and remembers what is above them.
 pub(super) struct Owners {
-    client: Client,
-    kinds: Recent<GroupVersionKind, Kind>,
+    objects: Referents,
     above: Recent<(String, Reference), Above>,
 }
 
 /// The controller of an object, if it has one.
 type Above = Result<Option<Reference>, Obstacle>;
-
-/// Why nobody knows what is above an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Obstacle {
-    /// It is not there: neither under this name with this uid, nor as a kind.
-    Absent,
-    /// It may not be read.
-    Refused,
-    /// The API server does not answer.
-    Unanswered,
-}
-
-#[derive(Debug, Clone)]
-struct Kind {
-    resource: ApiResource,
-    namespaced: bool,
-}
 
 /// An object on which something is to be told.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,8 +36,7 @@ pub(super) struct Subject {
 impl Owners {
     pub(super) fn new(client: Client) -> Self {
         Self {
-            client,
-            kinds: Recent::new(ANSWER_AGE, ANSWERS),
+            objects: Referents::new(client),
             above: Recent::new(ANSWER_AGE, ANSWERS),
         }
     }
@@ -79,8 +56,7 @@ impl Owners {
                 Ok(None) | Err(Obstacle::Refused | Obstacle::Unanswered) => break,
             }
         }
-        let kind = self.kind(&at).await;
-        let namespaced = kind.map_or(true, |kind| kind.namespaced);
+        let namespaced = self.objects.is_namespaced(&at).await.unwrap_or(true);
         Subject {
             reference: at,
             namespace: namespaced.then(|| namespace.to_owned()),
@@ -99,54 +75,9 @@ impl Owners {
         above
     }
 
-    async fn read(&mut self, namespace: &str, reference: &Reference) -> Above {
-        let Kind {
-            resource,
-            namespaced,
-        } = self.kind(reference).await?;
-        let client = self.client.clone();
-        let api: Api<DynamicObject> = if namespaced {
-            Api::namespaced_with(client, namespace, &resource)
-        } else {
-            Api::all_with(client, &resource)
-        };
-        let object = answer(api.get_metadata(&reference.name)).await?;
-        if object.uid().as_ref() != Some(&reference.uid) {
-            return Err(Obstacle::Absent);
-        }
+    async fn read(&self, namespace: &str, reference: &Reference) -> Above {
+        let object = self.objects.read(namespace, reference).await?;
         let owners = object.metadata.owner_references.unwrap_or_default();
         Ok(Reference::of_controller(owners))
     }
-
-    async fn kind(&mut self, reference: &Reference) -> Result<Kind, Obstacle> {
-        let Reference {
-            group,
-            version,
-            kind,
-            ..
-        } = reference;
-        let key = GroupVersionKind::gvk(group, version, kind);
-        if let Some(kind) = self.kinds.get(&key) {
-            return Ok(kind.clone());
-        }
-        let (resource, capabilities) = answer(pinned_kind(&self.client, &key)).await?;
-        let kind = Kind {
-            resource,
-            namespaced: capabilities.scope == Scope::Namespaced,
-        };
-        self.kinds.insert(key, kind.clone());
-        Ok(kind)
-    }
-}
-
-async fn answer<T>(question: impl Future<Output = kube::Result<T>>) -> Result<T, Obstacle> {
-    let answer = tokio::time::timeout(TIMEOUT, question).await;
-    answer
-        .map_err(|_| Obstacle::Unanswered)?
-        .map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 404 => Obstacle::Absent,
-            kube::Error::Api(_) => Obstacle::Refused,
-            kube::Error::Discovery(_) => Obstacle::Absent,
-            _ => Obstacle::Unanswered,
-        })
 }

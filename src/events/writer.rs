@@ -15,10 +15,10 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::owners::{Owners, Subject};
-use super::recent::Recent;
-use super::reference::Reference;
 use super::{Outcome, Report, TIMEOUT};
 use crate::metrics::Metrics;
+use crate::recent::Recent;
+use crate::referents::Reference;
 
 /// Within this time the same is not told again.
 const INTERVAL: Duration = Duration::from_mins(1);

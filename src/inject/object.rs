@@ -6,8 +6,6 @@ use serde_json::Value;
 /// The longest name that the API server makes from `generateName` is this and [`SUFFIX`].
 /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#generated-values>
 const PREFIX: usize = 58;
-/// The longest name of an object, in bytes.
-const NAME_LENGTH: usize = 253;
 /// How many characters the API server adds to `generateName`.
 const SUFFIX: usize = 5;
 
@@ -136,17 +134,6 @@ impl<'a> Controller<'a> {
         let above = rolling.filter_map(move |kind| Some(object(kind, base?)));
         std::iter::once(object(self.kind, self.name)).chain(above)
     }
-}
-
-/// Whether this can stand in a path of the API, where it leads nowhere else. What an owner reference says is checked by
-/// the API server only after admission.
-#[must_use]
-pub fn is_path_part(text: &str) -> bool {
-    let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'_');
-    (1..=NAME_LENGTH).contains(&text.len())
-        && text.bytes().all(plain)
-        && text.bytes().any(|byte| byte != b'.')
 }
 
 /// An entry of `metadata.ownerReferences`.

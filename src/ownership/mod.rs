@@ -58,6 +58,9 @@ pub enum OwnershipError {
     /// The API server did not answer.
     #[error("the API server does not answer")]
     Unanswered(#[source] Box<kube::Error>),
+    /// The API server did not answer, or not in time.
+    #[error("the API server does not answer")]
+    NoAnswer,
     /// The API server took too long.
     #[error("the API server does not answer in time")]
     Slow,

@@ -5,9 +5,10 @@ use serde::Deserialize;
 
 use super::Webhook;
 use super::review::Head;
-use crate::events::{Reference, Report, Severity};
+use crate::events::{Report, Severity};
 use crate::inject::Denial;
 use crate::inject::owner::{Owner, Rule};
+use crate::referents::Reference;
 
 impl Webhook {
     /// Tells of a pod that is denied.

@@ -94,7 +94,9 @@ async fn rotation(cluster: &Cluster) -> Result<()> {
     wait_until("two pods of alice's", async || {
         let pods = objects::pods(&admin, &project.name, "app=second").await?;
         if pods.len() == 2 {
-            pods.iter().for_each(|pod| assert_injected(pod, "alice"));
+            for pod in &pods {
+                assert_injected(pod, "alice");
+            }
         }
         Ok(pods.len() == 2)
     })

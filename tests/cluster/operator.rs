@@ -139,9 +139,11 @@ async fn follows(cluster: &Cluster) -> Result<()> {
     };
     patch(json!({"replicas": 5}))?;
     let owner = || -> Result<String> {
-        let path = "jsonpath={.metadata.annotations.keyporter\\.dev/owner}";
+        let annotation = "jsonpath={.metadata.annotations.keyporter\\.dev/owner}";
         let admin = cluster.kubectl(ADMIN)?.within(&project.name);
-        admin.run(&["get", "training", "hers", "-o", path])?.ok()
+        admin
+            .run(&["get", "training", "hers", "-o", annotation])?
+            .ok()
     };
     assert_eq!(owner()?, "alice");
     patch(json!({"entrypoint": "steal.py"}))?;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// Entries that count for some time. There is a most of them: what has no room is not kept.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub(crate) struct Recent<K, V> {
     age: Duration,
     room: usize,
     entries: HashMap<K, (Instant, V)>,
@@ -16,7 +16,7 @@ pub(super) struct Recent<K, V> {
 
 impl<K: Eq + Hash, V> Recent<K, V> {
     /// Keeps up to `room` entries, each for `age`.
-    pub(super) fn new(age: Duration, room: usize) -> Self {
+    pub(crate) fn new(age: Duration, room: usize) -> Self {
         Self {
             age,
             room,
@@ -25,13 +25,13 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     }
 
     /// An entry that still counts.
-    pub(super) fn get(&self, key: &K) -> Option<&V> {
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
         let (at, value) = self.entries.get(key)?;
         (at.elapsed() < self.age).then_some(value)
     }
 
     /// Keeps an entry from now on. Says whether there is room for it.
-    pub(super) fn insert(&mut self, key: K, value: V) -> bool {
+    pub(crate) fn insert(&mut self, key: K, value: V) -> bool {
         if self.entries.len() >= self.room {
             let age = self.age;
             self.entries.retain(|_, (at, _)| at.elapsed() < age);

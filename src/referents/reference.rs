@@ -2,7 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use crate::inject::object::is_path_part as is_part;
+/// The longest name of an object, in bytes.
+const NAME_LENGTH: usize = 253;
 
 /// Version, kind, name and uid of an object.
 ///
@@ -10,11 +11,11 @@ use crate::inject::object::is_path_part as is_part;
 /// part of one of these can stand in a path of the API and in an Event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reference {
-    pub(super) group: String,
-    pub(super) version: String,
-    pub(super) kind: String,
-    pub(super) name: String,
-    pub(super) uid: String,
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
 }
 
 impl Reference {
@@ -30,29 +31,43 @@ impl Reference {
         } = owners
             .into_iter()
             .find(|owner| owner.controller == Some(true))?;
+        Self::new(&api_version, &kind, &name, &uid)
+    }
+
+    /// `None` where a part could lead elsewhere in a path.
+    #[must_use]
+    pub fn new(api_version: &str, kind: &str, name: &str, uid: &str) -> Option<Self> {
         let (group, version) = match api_version.split_once('/') {
             Some((group, version)) if is_part(group) => (group, version),
             Some(_) => return None,
-            None => ("", &*api_version),
+            None => ("", api_version),
         };
-        if ![version, &kind, &name, &uid].into_iter().all(is_part) {
+        if ![version, kind, name, uid].into_iter().all(is_part) {
             return None;
         }
         Some(Self {
             group: group.to_owned(),
             version: version.to_owned(),
-            kind,
-            name,
-            uid,
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
         })
     }
 
-    pub(super) fn api_version(&self) -> String {
+    pub(crate) fn api_version(&self) -> String {
         match self.group.as_str() {
             "" => self.version.clone(),
             group => format!("{group}/{}", self.version),
         }
     }
+}
+
+fn is_part(text: &str) -> bool {
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'_');
+    (1..=NAME_LENGTH).contains(&text.len())
+        && text.bytes().all(plain)
+        && text.bytes().any(|byte| byte != b'.')
 }
 
 #[cfg(test)]
