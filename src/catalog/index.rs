@@ -213,7 +213,7 @@ fn item(secret: WatchedSecret) -> Option<Item> {
 mod tests {
     use proptest::prelude::*;
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::testing::Lines;
     use super::*;
@@ -471,6 +471,28 @@ mod tests {
             assert!(line.contains(&fields), "{line}");
         }
         assert!(!lines.contains("hunter2"));
+    }
+
+    /// Keys for ssh into pods, and credentials for clouds.
+    #[rstest]
+    #[case::no_kind(json!({}))]
+    #[case::of_a_store(json!({names::KONDUKTOR_KIND: "S3"}))]
+    #[case::in_small_letters(json!({names::KONDUKTOR_KIND: "gcs"}))]
+    fn what_konduktor_keeps_for_itself_is_its_owners_and_no_mistake(#[case] mut labels: Value) {
+        labels[names::KONDUKTOR_MARK] = "konduktor".into();
+        let metadata = json!({
+            "namespace": "team", "name": "a", "labels": labels, "annotations": {names::OWNER: "alice"},
+        });
+        let (lines, _guard) = Lines::listen();
+        let catalog = Catalog::new();
+        let secret = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+        catalog.apply(Source::KonduktorLabel, secret);
+        assert_eq!(seen(&catalog, "team", Some("alice")), " | !a");
+        assert_eq!(catalog.owner_of("team", "a").as_deref(), Some("alice"));
+        let counts = catalog.counts();
+        let mut broken = counts.broken().filter(|(_, count)| *count > 0);
+        assert_eq!(broken.next(), Some(("konduktors-own", 1)));
+        assert_eq!(lines.text(), "");
     }
 
     #[derive(Debug, Clone)]
