@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::annotations as names;
+use super::identity::Identity;
 use super::layout::{Layout, LayoutError};
 use super::name::{is_label, owner_id};
 
@@ -262,7 +263,13 @@ impl Problem {
 impl Description {
     /// Applies keyporter's rules. `None`: the Secret is not one of keyporter's and none of Konduktor's.
     #[must_use]
-    pub fn read(mut self) -> Option<Result<Secret, Broken>> {
+    pub fn read(self) -> Option<Result<Secret, Broken>> {
+        self.read_by(Identity::Authenticated)
+    }
+
+    /// The same where persons are told apart by this.
+    #[must_use]
+    pub fn read_by(mut self, identity: Identity) -> Option<Result<Secret, Broken>> {
         // A key may stand in data and in stringData, where it counts.
         self.keys.reverse();
         self.keys.sort_by(|one, other| one.name.cmp(&other.name));
@@ -273,9 +280,9 @@ impl Description {
             Some("project") => Ok(Scope::Project),
             Some(other) => Err(Problem::UnknownScope(other.to_owned())),
         };
-        let owner = self
-            .annotation(names::OWNER)
-            .filter(|owner| !owner.is_empty())
+        let owner = identity
+            .secret_owner(self.label(names::KONDUKTOR_OWNER))
+            .or_else(|| self.written_owner())
             .map(Box::from);
         let project = scope == Ok(Scope::Project);
         Some(match self.check(kind, name, scope, owner.as_deref()) {
@@ -338,7 +345,8 @@ impl Description {
             return Err(Problem::BadName(name.to_owned()));
         }
         if scope == Scope::User {
-            let owner_id = owner_id(owner.ok_or(Problem::NoOwner)?);
+            let owner = owner.ok_or(Problem::NoOwner)?;
+            let owner_id = owner_id(self.written_owner().unwrap_or(owner));
             if self
                 .label(names::OWNER_ID)
                 .is_some_and(|label| label != owner_id)
@@ -363,6 +371,11 @@ impl Description {
             .map(|json| Layout::read(json, &self.keys))
             .transpose()?;
         Ok((kind, scope, layout))
+    }
+
+    fn written_owner(&self) -> Option<&str> {
+        let owner = self.annotation(names::OWNER);
+        owner.filter(|owner| !owner.is_empty())
     }
 
     fn label(&self, name: &str) -> Option<&str> {

@@ -27,6 +27,7 @@ mod identity;
 mod in_use;
 mod job_set;
 mod konduktor;
+mod konduktor_identity;
 mod operation;
 mod operator;
 mod opted_out;
@@ -96,6 +97,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         workloads::trials(harness),
         job_set::trials(harness),
         konduktor::trials(harness),
+        konduktor_identity::trials(harness),
         adopt::trials(harness),
         operation::trials(harness),
         operator::trials(harness),
