@@ -55,7 +55,7 @@
 //! let visible = Visible { project: &project, user: &Shelf::default() };
 //!
 //! let pod: Pod<'_> = serde_json::from_str(r#"{"spec": {"containers": [{"name": "train"}]}}"#)?;
-//! let request = Request { requester: "alice", groups: &[], namespace: "vision" };
+//! let request = Request { requester: "alice", person: Some("alice"), groups: &[], namespace: "vision" };
 //! let settings = Settings::default();
 //! let Ownership::Known(owner) = owner::of_pod(request, &pod, None, &settings) else { return Err("not hers".into()) };
 //! let decision = inject::decide(request, &pod, owner, visible, &settings);

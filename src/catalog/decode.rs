@@ -16,7 +16,7 @@ use crate::inject::secret::{Description, Key};
 mod lenient;
 
 /// The labels that rules read.
-const LABELS: [&str; 7] = [
+const LABELS: [&str; 8] = [
     names::KIND,
     names::NAME,
     names::SCOPE,
@@ -24,6 +24,7 @@ const LABELS: [&str; 7] = [
     names::KONDUKTOR_MARK,
     names::KONDUKTOR_NAME,
     names::KONDUKTOR_KIND,
+    names::KONDUKTOR_OWNER,
 ];
 
 /// The annotations that rules read. Others are skipped unseen: `kubectl.kubernetes.io/last-applied-configuration`

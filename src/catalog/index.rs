@@ -13,6 +13,7 @@ use super::decode::WatchedSecret;
 use super::item::{Item, same};
 use super::shelves::{Namespace, Namespaces, Shelves};
 use super::told::{Objects, Told};
+use crate::inject::identity::Identity;
 use crate::inject::secret::{Broken, Description};
 
 /// Who tells of secrets.
@@ -53,6 +54,8 @@ pub struct Catalog(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    /// By what owners are told apart.
+    identity: Identity,
     /// Taken first, and for as long as a change takes.
     told: Mutex<Told>,
     /// Taken for writing only while pointers are exchanged.
@@ -64,6 +67,16 @@ impl Catalog {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty catalog in which owners are told apart by this.
+    #[must_use]
+    pub fn of(identity: Identity) -> Self {
+        let inner = Inner {
+            identity,
+            ..Inner::default()
+        };
+        Self(Arc::new(inner))
     }
 
     /// What a pod of this namespace and owner may see. Without an owner that is the project's secrets only.
@@ -95,7 +108,7 @@ impl Catalog {
     pub fn apply(&self, source: Source, secret: WatchedSecret) {
         let namespace: Box<str> = secret.namespace().into();
         let object: Box<str> = secret.object().into();
-        self.change(source, &namespace, &object, item(secret));
+        self.change(source, &namespace, &object, self.item(secret));
     }
 
     /// Takes out a secret, as far as this source is concerned.
@@ -134,6 +147,14 @@ impl Catalog {
         self.write(|namespaces| namespaces.exchange(before.as_ref(), after.as_ref()));
     }
 
+    fn item(&self, secret: WatchedSecret) -> Option<Item> {
+        let read = Description::from(secret).read_by(self.0.identity)?;
+        Some(match read {
+            Ok(secret) => Item::Usable(Arc::new(secret)),
+            Err(broken) => Item::Broken(Arc::new(broken)),
+        })
+    }
+
     fn told(&self) -> MutexGuard<'_, Told> {
         self.0.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,7 +189,7 @@ pub struct Relist {
 impl Relist {
     /// Takes in a secret of the list. One that the catalog has already, unchanged, takes no memory again.
     pub fn add(&mut self, secret: WatchedSecret) {
-        if let Some(item) = item(secret) {
+        if let Some(item) = self.catalog.item(secret) {
             let item = self.catalog.told().of(self.source).known(item);
             self.objects.insert(item);
         }
@@ -202,18 +223,11 @@ impl Relist {
     }
 }
 
-fn item(secret: WatchedSecret) -> Option<Item> {
-    Some(match Description::from(secret).read()? {
-        Ok(secret) => Item::Usable(Arc::new(secret)),
-        Err(broken) => Item::Broken(Arc::new(broken)),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::testing::Lines;
     use super::*;
@@ -471,6 +485,45 @@ mod tests {
             assert!(line.contains(&fields), "{line}");
         }
         assert!(!lines.contains("hunter2"));
+    }
+
+    #[test]
+    fn konduktors_hashes_are_owners_where_they_tell_them_apart() {
+        for (identity, owner, other) in [
+            (Identity::Konduktor, "bc65ee65", "shared"),
+            (Identity::Authenticated, "shared", "bc65ee65"),
+        ] {
+            let catalog = Catalog::of(identity);
+            let secret = secret("team", "a", "shared", 1);
+            let secret = labelled(secret, names::KONDUKTOR_OWNER, "bc65ee65");
+            catalog.apply(Source::OurLabel, secret.clone());
+            catalog.replace(Source::OurLabel, vec![secret]);
+            assert_eq!(seen(&catalog, "team", Some(owner)), " | a");
+            assert_eq!(seen(&catalog, "team", Some(other)), " | ");
+            assert_eq!(catalog.owner_of("team", "a").as_deref(), Some(owner));
+        }
+    }
+
+    /// Keys for ssh into pods, and credentials for clouds.
+    #[rstest]
+    #[case::no_kind(json!({}))]
+    #[case::of_a_store(json!({names::KONDUKTOR_KIND: "S3"}))]
+    #[case::in_small_letters(json!({names::KONDUKTOR_KIND: "gcs"}))]
+    fn what_konduktor_keeps_for_itself_is_its_owners_and_no_mistake(#[case] mut labels: Value) {
+        labels[names::KONDUKTOR_MARK] = "konduktor".into();
+        let metadata = json!({
+            "namespace": "team", "name": "a", "labels": labels, "annotations": {names::OWNER: "alice"},
+        });
+        let (lines, _guard) = Lines::listen();
+        let catalog = Catalog::new();
+        let secret = serde_json::from_value(json!({ "metadata": metadata })).unwrap();
+        catalog.apply(Source::KonduktorLabel, secret);
+        assert_eq!(seen(&catalog, "team", Some("alice")), " | !a");
+        assert_eq!(catalog.owner_of("team", "a").as_deref(), Some("alice"));
+        let counts = catalog.counts();
+        let mut broken = counts.broken().filter(|(_, count)| *count > 0);
+        assert_eq!(broken.next(), Some(("konduktors-own", 1)));
+        assert_eq!(lines.text(), "");
     }
 
     #[derive(Debug, Clone)]

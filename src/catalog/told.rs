@@ -63,6 +63,9 @@ impl Told {
         let Some(after) = after else { return };
         self.counts.add(after);
         let Item::Broken(broken) = after else { return };
+        if !broken.problem.is_mistake() {
+            return;
+        }
         if !matches!(before, Some(Item::Broken(before)) if before.problem == broken.problem) {
             warn!(
                 namespace = &*broken.namespace,

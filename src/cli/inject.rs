@@ -21,7 +21,7 @@ use super::{
 use crate::{
     catalog::{Catalog, Source, files},
     documents::{Documents, to_yaml},
-    inject::name,
+    inject::{identity::Identity, name},
     offline::{Fate, Offline, OfflineError, Outcome, Subject},
 };
 
@@ -113,16 +113,17 @@ impl Inject {
     pub(super) fn run(self) -> Result<(), Box<dyn Error>> {
         let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let settings = self.settings.settings();
+        let labels_tell = settings.identity == Identity::Konduktor;
         let loaded = files::load(&self.secrets, namespace)?;
         if let Some(warning) = &loaded.warning {
             eprintln!("warning: {warning}");
         }
-        let catalog = Catalog::default();
+        let catalog = Catalog::of(settings.identity);
         catalog.replace(Source::Files, loaded.secrets);
         let offline = Offline {
             catalog: &catalog,
             settings: &settings,
-            requester: self.user.as_deref(),
+            requester: self.user.as_deref().or(labels_tell.then_some("")),
             groups: self
                 .groups
                 .iter()
@@ -142,7 +143,7 @@ impl Inject {
             .collect::<Result<Vec<_>, _>>()?;
         if subjects(&done).next().is_none() {
             eprintln!("note: there is no pod and no pod template in what was given");
-        } else if self.user.is_none() {
+        } else if self.user.is_none() && !labels_tell {
             eprintln!("note: without --as USER only secrets of the project come");
         }
         match subjects(&done)

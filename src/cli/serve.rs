@@ -34,6 +34,7 @@ use crate::{
     events::Events,
     inject::{
         entrants::{Entrants, Group, Username},
+        identity::Identity,
         proof::KEY_LENGTH,
         settings::Settings,
     },
@@ -139,14 +140,21 @@ impl Serve {
         let server = Server::bind(self.listen)
             .await?
             .with_metrics(metrics.clone());
-        let catalog = Catalog::default();
+        let settings = self.settings();
+        if settings.identity == Identity::Konduktor {
+            warn!(
+                "owners are what clients write into labels (--identity konduktor): this keeps people's secrets apart and \
+                 protects them from nobody"
+            );
+        }
+        let catalog = Catalog::of(settings.identity);
         let filling = self.fill(&catalog, &metrics, &readiness).await?;
         let certificate = self.certificate(&metrics, &readiness)?;
         let tls = tls::server_config(certificate, self.client_ca_file.as_deref())?;
         tokio::spawn(count(catalog.clone(), metrics.clone()));
         let webhook = Webhook {
             catalog,
-            settings: Arc::new(self.settings()),
+            settings: Arc::new(settings),
             metrics: metrics.clone(),
             access: filling.access.clone(),
             ownership: filling.ownership.clone(),

@@ -1,8 +1,9 @@
 //! Flags of the decision, the same for `serve` and `inject`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::inject::{
+    identity::Identity,
     settings::{MOUNT_ROOT, Settings},
     trust::Grant,
 };
@@ -17,6 +18,10 @@ pub(super) struct SettingsArguments {
     /// A container that gets nothing, beside the known sidecars of other injectors; may be repeated
     #[arg(long = "skip-container", value_name = "NAME")]
     sidecars: Vec<String>,
+
+    /// By what persons are told apart
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
+    identity: IdentityArgument,
 
     /// A controller that creates pods or workloads for others, beside those of Kubernetes, with the kinds that it makes
     /// them from: they belong to whoever made the object. May be repeated
@@ -35,10 +40,24 @@ pub(super) struct SettingsArguments {
     excluded_namespaces: Vec<String>,
 }
 
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum IdentityArgument {
+    /// By the username that the API server authenticated
+    #[default]
+    Authenticated,
+    /// By the labels trainy.ai/user-id and trainy.ai/secret-owner that Konduktor's client writes, where all share one
+    /// kubeconfig. Anybody may write anybody's: this keeps secrets apart and protects nothing
+    Konduktor,
+}
+
 impl SettingsArguments {
     pub(super) fn settings(&self) -> Settings {
         let mut settings = Settings {
             mount_root: self.mount_root.clone(),
+            identity: match self.identity {
+                IdentityArgument::Authenticated => Identity::Authenticated,
+                IdentityArgument::Konduktor => Identity::Konduktor,
+            },
             ..Settings::default()
         };
         settings.sidecars.extend(self.sidecars.iter().cloned());

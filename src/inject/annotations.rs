@@ -52,6 +52,10 @@ pub const KONDUKTOR_PARENT: &str = "konduktor";
 pub const KONDUKTOR_NAME: &str = "trainy.ai/secret-basename";
 /// Konduktor's label for the kind: `default`, `env` or `git-ssh`.
 pub const KONDUKTOR_KIND: &str = "trainy.ai/secret-kind";
+/// Konduktor's label of a Secret for the hash of the workstation's user that made it: 8 hex digits.
+pub const KONDUKTOR_OWNER: &str = "trainy.ai/secret-owner";
+/// Konduktor's label of a JobSet for the workstation's user that made it.
+pub const KONDUKTOR_USER_ID: &str = "trainy.ai/user-id";
 
 /// Labels by which a pod knows the template that its ReplicaSet was rolled out with: of Deployments, and of Argo's
 /// Rollouts. <https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#pod-template-hash-label>

@@ -37,6 +37,8 @@ struct Labels<'a> {
     konduktor_mark: Option<Text<'a>>,
     #[serde(borrow, default, rename = "trainy.ai/secret-kind")]
     konduktor_kind: Option<Text<'a>>,
+    #[serde(borrow, default, rename = "trainy.ai/secret-owner")]
+    konduktor_owner: Option<Text<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,6 +84,13 @@ impl<'a> Marks<'a> {
     pub fn owner(&self) -> Option<&str> {
         let owner = self.annotations()?.owner.as_ref();
         owner.map(Text::as_str).filter(|owner| !owner.is_empty())
+    }
+
+    /// Konduktor's hash of who made it.
+    #[must_use]
+    pub fn konduktor_owner(&self) -> Option<&str> {
+        let owner = self.labels()?.konduktor_owner.as_ref();
+        owner.map(Text::as_str)
     }
 
     /// Whether it is to go though pods use it.

@@ -17,6 +17,7 @@ pub mod changes;
 pub mod entrants;
 pub mod git_ssh;
 pub mod guard;
+pub mod identity;
 pub mod in_use;
 pub mod kubernetes;
 pub mod layout;
@@ -62,6 +63,8 @@ use warning::Warning;
 pub struct Request<'a> {
     /// `request.userInfo.username`: whom the API server authenticated.
     pub requester: &'a str,
+    /// Whose the object is to be, [by what persons are told apart](identity::Identity::person); nobody's with `None`.
+    pub person: Option<&'a str>,
     /// `request.userInfo.groups`.
     pub groups: &'a [Text<'a>],
     /// The namespace.
@@ -116,6 +119,8 @@ pub enum Skip {
     ControllersObject,
     /// A workload whose stamp is right already, or a Secret that names its owner.
     AlreadyStamped,
+    /// A workload without the label `trainy.ai/user-id`, where that tells whose it is.
+    NoUserId,
     /// An update that changes no pod template of a workload that nobody owns yet.
     TemplateUnchanged,
     /// One of Kubernetes' own controllers, which nobody hinders.
@@ -143,6 +148,7 @@ impl Skip {
             Self::NoPodTemplate => "no-pod-template",
             Self::ControllersObject => "controllers-object",
             Self::AlreadyStamped => "already-stamped",
+            Self::NoUserId => "no-user-id",
             Self::TemplateUnchanged => "template-unchanged",
             Self::KubernetesItself => "kubernetes-itself",
             Self::NeverOwned => "never-owned",

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Request;
 use super::annotations as names;
+use super::identity::Identity;
 use super::object::{Controller, Object};
 use super::pod::{Metadata, Pod};
 use super::proof::Proofs;
@@ -24,11 +25,14 @@ pub struct Owner<'a> {
 impl<'a> Owner<'a> {
     /// Who created the pod.
     #[must_use]
-    pub fn requester(name: &'a str) -> Self {
-        Self {
-            name: Some(name),
-            rule: Rule::Requester,
-        }
+    pub fn requester(request: Request<'a>, settings: &Settings) -> Self {
+        let name = request.person;
+        let rule = match (settings.identity, name) {
+            (Identity::Authenticated, _) => Rule::Requester,
+            (Identity::Konduktor, Some(_)) => Rule::UserId,
+            (Identity::Konduktor, None) => Rule::NoUserId,
+        };
+        Self { name, rule }
     }
 }
 
@@ -37,6 +41,10 @@ impl<'a> Owner<'a> {
 pub enum Rule {
     /// The pod was created by its owner, whom the API server authenticated.
     Requester,
+    /// The label `trainy.ai/user-id` tells the owner, where it is believed.
+    UserId,
+    /// There is no such label, where it tells the owner: on the pod, or on what a controller made it from.
+    NoUserId,
     /// The pod names its owner, for whom its creator may act.
     ActsFor,
     /// A trusted controller created the pod from a template that carries the owner's stamp.
@@ -54,11 +62,22 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Why a controller's pod without a stamp is nobody's.
+    #[must_use]
+    pub const fn no_stamp(identity: Identity) -> Self {
+        match identity {
+            Identity::Authenticated => Self::NoStamp,
+            Identity::Konduktor => Self::NoUserId,
+        }
+    }
+
     /// The word for it in logs and audit annotations: a closed list.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Requester => "requester",
+            Self::UserId => "user-id",
+            Self::NoUserId => "no-user-id",
             Self::ActsFor => "acts-for",
             Self::Stamp => "stamp",
             Self::Workload => "workload",
@@ -74,6 +93,10 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Requester => "who created the pod",
+            Self::UserId => "whom its label trainy.ai/user-id stands for",
+            Self::NoUserId => {
+                "none: there is no label trainy.ai/user-id, which tells owners apart here"
+            }
             Self::ActsFor => {
                 "whom the pod names (keyporter.dev/owner): who created it may act for them"
             }
@@ -164,7 +187,7 @@ pub fn of_pod<'a>(
 ) -> Ownership<'a> {
     let stamp = pod.metadata.as_ref().and_then(Stamp::of_pod);
     let Some(trusted) = request.trusted(settings) else {
-        return of_persons_pod(request.requester, stamp);
+        return of_persons_pod(Owner::requester(request, settings), stamp);
     };
     let nobody = |rule| Owner { name: None, rule };
     let metadata = pod.metadata.as_ref();
@@ -184,7 +207,7 @@ pub fn of_pod<'a>(
             });
         }
         Some(_) => nobody(Rule::Unproven),
-        None => nobody(Rule::NoStamp),
+        None => nobody(Rule::no_stamp(settings.identity)),
     };
     follow(&trusted, controller).map_or(Ownership::Known(otherwise), |controller| {
         Ownership::Follow {
@@ -194,10 +217,10 @@ pub fn of_pod<'a>(
     })
 }
 
-fn of_persons_pod<'a>(requester: &'a str, stamp: Option<Stamp<'a>>) -> Ownership<'a> {
+fn of_persons_pod<'a>(requester: Owner<'a>, stamp: Option<Stamp<'a>>) -> Ownership<'a> {
     match stamp {
-        Some(stamp) if stamp.owner != requester => Ownership::Claimed(stamp.owner),
-        _ => Ownership::Known(Owner::requester(requester)),
+        Some(stamp) if Some(stamp.owner) != requester.name => Ownership::Claimed(stamp.owner),
+        _ => Ownership::Known(requester),
     }
 }
 

@@ -387,7 +387,7 @@ pub struct SecretVolume<'a> {
 }
 
 /// A map of strings (labels, annotations, a node selector), of which only keyporter's own entries, those of
-/// `kubernetes.io/` and [`names::TEMPLATE_HASHES`] are kept.
+/// `kubernetes.io/`, [`names::TEMPLATE_HASHES`] and [`names::KONDUKTOR_USER_ID`] are kept.
 #[derive(Debug, Default)]
 pub struct Map<'a> {
     /// Whether the map is there at all, be it empty.
@@ -457,6 +457,7 @@ fn is_kept(key: &str) -> bool {
     key.starts_with(names::PREFIX)
         || key.starts_with("kubernetes.io/")
         || names::TEMPLATE_HASHES.contains(&key)
+        || key == names::KONDUKTOR_USER_ID
 }
 
 #[cfg(test)]

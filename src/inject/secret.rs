@@ -5,8 +5,13 @@ use std::fmt;
 use thiserror::Error;
 
 use super::annotations as names;
+use super::identity::Identity;
 use super::layout::{Layout, LayoutError};
 use super::name::{is_label, owner_id};
+
+/// Kinds of Secrets that Konduktor's client makes for its own use: keys for ssh into pods have none, and those for clouds
+/// have that of their storage.
+const KONDUKTORS_OWN: [&str; 3] = ["", "S3", "GCS"];
 
 /// How a secret reaches a pod. Immutable once set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -158,7 +163,7 @@ impl Secret {
     }
 }
 
-/// A Secret that asks to be injected and cannot be.
+/// A Secret that is somebody's and cannot be injected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     /// The namespace of the object.
@@ -181,6 +186,9 @@ pub enum Problem {
     /// The kind is none of the known ones.
     #[error("unknown kind {0:?}; known are default, env, git-ssh, auth and image-pull")]
     UnknownKind(String),
+    /// Konduktor keeps it for itself: no mistake.
+    #[error("Konduktor's own, of none of the kinds default, env and git-ssh")]
+    KonduktorsOwn,
     /// The scope is none of the known ones.
     #[error("unknown scope {0:?}; known are user and project")]
     UnknownScope(String),
@@ -219,6 +227,7 @@ impl Problem {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::UnknownKind(_) => "unknown-kind",
+            Self::KonduktorsOwn => "konduktors-own",
             Self::UnknownScope(_) => "unknown-scope",
             Self::UnknownInjection(_) => "unknown-injection",
             Self::BadName(_) => "bad-name",
@@ -231,8 +240,9 @@ impl Problem {
     }
 
     /// All words of [`Self::as_str`].
-    pub const WORDS: [&'static str; 9] = [
+    pub const WORDS: [&'static str; 10] = [
         "unknown-kind",
+        "konduktors-own",
         "unknown-scope",
         "unknown-injection",
         "bad-name",
@@ -242,12 +252,24 @@ impl Problem {
         "no-git-key",
         "no-pull-credentials",
     ];
+
+    /// Whether a person made a mistake, and is to be told.
+    #[must_use]
+    pub fn is_mistake(&self) -> bool {
+        *self != Self::KonduktorsOwn
+    }
 }
 
 impl Description {
     /// Applies keyporter's rules. `None`: the Secret is not one of keyporter's and none of Konduktor's.
     #[must_use]
-    pub fn read(mut self) -> Option<Result<Secret, Broken>> {
+    pub fn read(self) -> Option<Result<Secret, Broken>> {
+        self.read_by(Identity::Authenticated)
+    }
+
+    /// The same where persons are told apart by this.
+    #[must_use]
+    pub fn read_by(mut self, identity: Identity) -> Option<Result<Secret, Broken>> {
         // A key may stand in data and in stringData, where it counts.
         self.keys.reverse();
         self.keys.sort_by(|one, other| one.name.cmp(&other.name));
@@ -258,9 +280,9 @@ impl Description {
             Some("project") => Ok(Scope::Project),
             Some(other) => Err(Problem::UnknownScope(other.to_owned())),
         };
-        let owner = self
-            .annotation(names::OWNER)
-            .filter(|owner| !owner.is_empty())
+        let owner = identity
+            .secret_owner(self.label(names::KONDUKTOR_OWNER))
+            .or_else(|| self.written_owner())
             .map(Box::from);
         let project = scope == Ok(Scope::Project);
         Some(match self.check(kind, name, scope, owner.as_deref()) {
@@ -289,32 +311,42 @@ impl Description {
     }
 
     /// Our labels, else Konduktor's.
-    fn kind_and_name(&self) -> Option<(&str, &str)> {
+    fn kind_and_name(&self) -> Option<(Result<Kind, Problem>, &str)> {
+        let known = |kind| Kind::of(kind).ok_or_else(|| Problem::UnknownKind(kind.to_owned()));
+        let named = |name| self.label(name).unwrap_or(&self.object);
         if let Some(kind) = self.label(names::KIND) {
-            return Some((kind, self.label(names::NAME).unwrap_or(&self.object)));
+            return Some((known(kind), named(names::NAME)));
         }
-        let konduktors = self.label(names::KONDUKTOR_MARK) == Some(names::KONDUKTOR_PARENT);
-        let kind = self.label(names::KONDUKTOR_KIND).filter(|_| konduktors)?;
-        Some((
-            kind,
-            self.label(names::KONDUKTOR_NAME).unwrap_or(&self.object),
-        ))
+        if self.label(names::KONDUKTOR_MARK) != Some(names::KONDUKTOR_PARENT) {
+            return None;
+        }
+        let kind = self.label(names::KONDUKTOR_KIND).unwrap_or_default();
+        let own = KONDUKTORS_OWN
+            .iter()
+            .any(|own| own.eq_ignore_ascii_case(kind));
+        let kind = if own {
+            Err(Problem::KonduktorsOwn)
+        } else {
+            known(kind)
+        };
+        Some((kind, named(names::KONDUKTOR_NAME)))
     }
 
     fn check(
         &self,
-        kind: &str,
+        kind: Result<Kind, Problem>,
         name: &str,
         scope: Result<Scope, Problem>,
         owner: Option<&str>,
     ) -> Result<(Kind, Scope, Option<Layout>), Problem> {
-        let kind = Kind::of(kind).ok_or_else(|| Problem::UnknownKind(kind.to_owned()))?;
+        let kind = kind?;
         let scope = scope?;
         if !is_label(name) {
             return Err(Problem::BadName(name.to_owned()));
         }
         if scope == Scope::User {
-            let owner_id = owner_id(owner.ok_or(Problem::NoOwner)?);
+            let owner = owner.ok_or(Problem::NoOwner)?;
+            let owner_id = owner_id(self.written_owner().unwrap_or(owner));
             if self
                 .label(names::OWNER_ID)
                 .is_some_and(|label| label != owner_id)
@@ -339,6 +371,11 @@ impl Description {
             .map(|json| Layout::read(json, &self.keys))
             .transpose()?;
         Ok((kind, scope, layout))
+    }
+
+    fn written_owner(&self) -> Option<&str> {
+        let owner = self.annotation(names::OWNER);
+        owner.filter(|owner| !owner.is_empty())
     }
 
     fn label(&self, name: &str) -> Option<&str> {

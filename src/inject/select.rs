@@ -137,9 +137,10 @@ impl fmt::Display for Reason<'_> {
 #[must_use]
 pub fn select<'a>(visible: Visible<'a>, wishes: &Wishes<'a>) -> Selection<'a> {
     let mut selection = Selection::default();
-    selection
-        .warnings
-        .extend(visible.broken().map(Warning::Broken));
+    let mistakes = visible
+        .broken()
+        .filter(|broken| broken.problem.is_mistake());
+    selection.warnings.extend(mistakes.map(Warning::Broken));
     let mut directories = BTreeMap::new();
     let mut environments = Vec::new();
     let mut auths = Vec::new();

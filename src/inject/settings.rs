@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::entrants::Entrants;
+use super::identity::Identity;
 use super::trust::Trust;
 
 /// Containers that other injectors add for their own use. They need no secrets of ours.
@@ -41,6 +42,8 @@ pub struct Settings {
     pub mount_root: String,
     /// Names of containers that get nothing: sidecars of other injectors.
     pub sidecars: BTreeSet<String>,
+    /// By what persons are told apart.
+    pub identity: Identity,
     /// Controllers whose pods belong to whoever the template's stamp names.
     pub trust: Trust,
     /// Namespaces that are left alone.
@@ -55,6 +58,7 @@ impl Default for Settings {
         Self {
             mount_root: MOUNT_ROOT.to_owned(),
             sidecars: set(&SIDECARS),
+            identity: Identity::default(),
             trust: Trust::default(),
             excluded_namespaces: set(&SYSTEM_NAMESPACES),
             entrants: Entrants::default(),

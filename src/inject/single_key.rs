@@ -7,16 +7,22 @@
 use std::sync::Arc;
 
 use super::Denial;
+use super::identity::Identity;
 use super::marks::Marks;
 use super::secret::{Kind, Secret};
 use super::select::Shelf;
 
 /// Whose the new Secret is, if it is a user's of kind `git-ssh`: the name that is written there, which policies have
-/// checked, else the requester.
+/// checked, else the requester; or whom Konduktor's label tells, where that is believed.
 #[must_use]
-pub fn owner_of_new<'a>(requester: &'a str, new: &'a Marks<'_>) -> Option<&'a str> {
+pub fn owner_of_new<'a>(
+    requester: &'a str,
+    new: &'a Marks<'_>,
+    identity: Identity,
+) -> Option<&'a str> {
     let concerned = new.kind() == Some(Kind::GitSsh.as_str()) && !new.is_projects();
-    concerned.then(|| new.owner().unwrap_or(requester))
+    let labelled = || identity.secret_owner(new.konduktor_owner());
+    concerned.then(|| labelled().or(new.owner()).unwrap_or(requester))
 }
 
 /// Refuses a new git-ssh secret beside the one that its owner has on this shelf.

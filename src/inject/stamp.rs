@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 use super::annotations as names;
+use super::identity::Identity;
 use super::object::{Controller, Kind, Object};
 use super::owner::{self, Stamp};
 use super::patch::{Operation, Parents};
@@ -91,7 +92,7 @@ pub enum Stamping<'a> {
 /// A name to write into a workload.
 #[derive(Debug)]
 pub struct Written<'a> {
-    /// The owner of the pods to come.
+    /// The owner of the pods to come; empty where a name is taken away.
     pub owner: &'a str,
     /// The patch.
     pub patch: Vec<Operation<'a>>,
@@ -203,6 +204,12 @@ impl<'a> Target<'a> {
         Self { owner, proof }
     }
 
+    /// Takes a name away, by an empty one: a patch only adds.
+    fn nobody() -> Self {
+        let (owner, proof) = ("", ProofOf::Before(None));
+        Self { owner, proof }
+    }
+
     fn restored(before: Stamp<'a>) -> Self {
         let Stamp { owner, proof } = before;
         let proof = ProofOf::Before(proof);
@@ -223,6 +230,10 @@ type Targets<'a> = Result<Vec<Option<Target<'a>>>, Stamping<'a>>;
 
 impl<'a> Change<'a> {
     fn of_person(&self, places: &[Place<'a>]) -> Targets<'a> {
+        let stamped = |place: &Place<'_>| place.now.or(place.before).is_some();
+        if self.workload.request.person.is_none() && self.changed && !places.iter().any(stamped) {
+            return Err(Stamping::Skip(Skip::NoUserId));
+        }
         let answers = &self.workload.answers.acts_for;
         let unknown: BTreeSet<_> = places
             .iter()
@@ -230,7 +241,9 @@ impl<'a> Change<'a> {
             .map(|claim| claim.owner)
             .filter(|name| !answers.contains_key(*name))
             .collect();
-        if !unknown.is_empty() {
+        // Who may write any name into a label acts for nobody else.
+        let may_act = self.settings.identity == Identity::Authenticated;
+        if may_act && !unknown.is_empty() {
             return Err(Stamping::Ask(unknown));
         }
         places
@@ -244,12 +257,12 @@ impl<'a> Change<'a> {
         let stood = |now: &Stamp<'_>| place.before.is_some_and(|before| before.owner == now.owner);
         place
             .now
-            .filter(|now| now.owner != self.workload.request.requester)
+            .filter(|now| Some(now.owner) != self.workload.request.person)
             .filter(|now| self.changed || !stood(now))
     }
 
     fn persons_place(&self, place: &Place<'a>) -> Result<Option<Target<'a>>, Stamping<'a>> {
-        let requester = self.workload.request.requester;
+        let person = self.workload.request.person;
         if let Some(claim) = self.claim(place) {
             if self.workload.answers.acts_for.get(claim.owner) == Some(&true) {
                 return Ok(Some(Target::new(claim.owner)));
@@ -263,11 +276,16 @@ impl<'a> Change<'a> {
                 }));
             }
         }
-        let own = place.now.is_some_and(|now| now.owner == requester);
-        if self.changed || own && place.before.is_none_or(|before| before.owner != requester) {
-            return Ok(Some(Target::new(requester)));
+        let persons = match person {
+            Some(person) => Some(Target::new(person)),
+            None => place.now.map(|_| Target::nobody()),
+        };
+        let is_persons = |stamp: Stamp<'_>| Some(stamp.owner) == person;
+        let own = place.now.is_some_and(is_persons);
+        if self.changed || own && !place.before.is_some_and(is_persons) {
+            return Ok(persons);
         }
-        let none = place.now.map(|_| Target::new(requester));
+        let none = persons.filter(|_| place.now.is_some());
         Ok(place.before.map(Target::restored).or(none))
     }
 
@@ -397,6 +415,9 @@ impl<'a> Change<'a> {
     fn warnings(&self, owner: &'a str, places: &[Place<'a>]) -> Vec<Warning<'a>> {
         if self.workload.request.trusted(self.settings).is_some() {
             return vec![];
+        }
+        if owner.is_empty() {
+            return vec![Warning::NoUserId];
         }
         let name = |stamp: Option<Stamp<'a>>| stamp.map(|stamp| stamp.owner);
         let others = |stamp: &&str| *stamp != owner;

@@ -89,6 +89,8 @@ pub enum Warning<'a> {
         /// Whose they are from now on.
         owner: &'a str,
     },
+    /// Nobody's workload now: the label that tells whose it is is not there.
+    NoUserId,
     /// The record of what the pod got did not fit into its annotations.
     RecordShortened(usize),
 }
@@ -198,6 +200,9 @@ impl fmt::Display for Warning<'_> {
             Self::OwnerChanged { before, owner } => write!(
                 f,
                 "you changed the pod template: new pods get the secrets of {owner:?}, no longer those of {before:?}"
+            ),
+            Self::NoUserId => f.write_str(
+                "there is no label trainy.ai/user-id: new pods get the secrets of the project only",
             ),
             Self::RecordShortened(omitted) => write!(
                 f,

@@ -11,12 +11,13 @@ use thiserror::Error;
 
 use crate::catalog::Catalog;
 use crate::documents::objects;
+use crate::inject::identity::Identity;
 use crate::inject::object::{Kind, Object};
 use crate::inject::owner::{self, Owner, Ownership, Rule};
 use crate::inject::pod::{Pod, Text};
 use crate::inject::settings::Settings;
 use crate::inject::stamp::{Answers, Stamping, WorkloadRequest, stamp};
-use crate::inject::{self, Decision, Denial, Request, guard, patch, template};
+use crate::inject::{self, Decision, Denial, Request, guard, identity, patch, template};
 
 pub use report::{Fate, Row, Subject};
 
@@ -27,7 +28,8 @@ pub struct Offline<'a> {
     pub catalog: &'a Catalog,
     /// The operator's settings.
     pub settings: &'a Settings,
-    /// Who creates the objects; `None`: nobody, so that only project secrets come.
+    /// Who creates the objects; `None`: nobody, so that only project secrets come. Where labels tell owners apart, it does
+    /// not matter who that is.
     pub requester: Option<&'a str>,
     /// The groups of that user.
     pub groups: Vec<Text<'a>>,
@@ -191,9 +193,14 @@ impl Work<'_> {
         let mut warnings = Vec::new();
         if let Some(requester) = self.offline.requester {
             let answers = Answers::default();
+            let person = self
+                .offline
+                .settings
+                .identity
+                .person(requester, identity::user_id(object));
             let workload = WorkloadRequest {
-                request: self.request(requester),
-                object: identity(object),
+                request: self.request(requester, person.as_deref()),
+                object: named(object),
                 new: object,
                 old: None,
                 // Only keyporter in a cluster can prove anything.
@@ -241,23 +248,29 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn request<'r>(&'r self, requester: &'r str) -> Request<'r> {
+    fn request<'r>(&'r self, requester: &'r str, person: Option<&'r str>) -> Request<'r> {
         Request {
             requester,
+            person,
             groups: &self.offline.groups,
             namespace: &self.namespace,
         }
     }
 
     /// A pod that names another owner than who creates it is refused: nobody is here to say whether they may.
-    fn owner<'p>(&'p self, pod: &'p Pod<'p>, origin: Origin) -> Result<Owner<'p>, Denial> {
+    fn owner<'p>(
+        &'p self,
+        pod: &'p Pod<'p>,
+        person: Option<&'p str>,
+        origin: Origin,
+    ) -> Result<Owner<'p>, Denial> {
         let stamp = pod
             .metadata
             .as_ref()
             .and_then(|metadata| metadata.annotations.get(inject::annotations::OWNER));
         Ok(match (origin, self.offline.requester, stamp) {
             (Origin::Requester, Some(requester), _) => {
-                let request = self.request(requester);
+                let request = self.request(requester, person);
                 match owner::of_pod(request, pod, None, self.offline.settings) {
                     Ownership::Known(owner)
                     | Ownership::Follow {
@@ -275,7 +288,7 @@ impl Work<'_> {
             },
             (Origin::Controller, Some(_), None) => Owner {
                 name: None,
-                rule: Rule::NoStamp,
+                rule: Rule::no_stamp(self.offline.settings.identity),
             },
             (_, None, _) => Owner {
                 name: None,
@@ -302,14 +315,17 @@ impl Work<'_> {
             },
             reason: without_value(&error),
         })?;
-        let owner = match self.owner(&pod, origin) {
+        let requester = self.offline.requester.unwrap_or_default();
+        let user_id = identity::user_id_of_pod(&pod);
+        let person = self.offline.settings.identity.person(requester, user_id);
+        let owner = match self.owner(&pod, person.as_deref(), origin) {
             Ok(owner) => owner,
             Err(denial) => {
                 outcome.subjects.push(subject.denied(&denial));
                 return Ok(());
             }
         };
-        let request = self.request(owner.name.unwrap_or_default());
+        let request = self.request(owner.name.unwrap_or_default(), owner.name);
         let shelves = self.offline.catalog.shelves(&self.namespace, owner.name);
         let decision = inject::decide(
             request,
@@ -321,7 +337,10 @@ impl Work<'_> {
         subject.tell(&decision, shelves.visible());
         let owner_of = |object: &str| {
             let owner = self.offline.catalog.owner_of(&self.namespace, object)?;
-            Some(owner.as_ref().to_owned())
+            let identity = self.offline.settings.identity;
+            // Where hashes tell owners apart, a username is that of all people.
+            let is_guarded = identity == Identity::Authenticated || identity.is_hash(&owner);
+            is_guarded.then(|| owner.as_ref().to_owned())
         };
         subject.tell_foreign(guard::foreign(&pod.spec, owner.name, owner_of));
         subject.tell_orphans(&self.offline.catalog.orphans(&self.namespace));
@@ -362,7 +381,7 @@ impl Work<'_> {
 }
 
 /// A workload as proofs would know it.
-fn identity(object: &Value) -> Object<'_> {
+fn named(object: &Value) -> Object<'_> {
     let text = |pointer| {
         let text = object.pointer(pointer).and_then(Value::as_str);
         text.unwrap_or_default()

@@ -13,7 +13,7 @@ use crate::inject::object::Object;
 use crate::inject::owner::Owner;
 use crate::inject::pod::Pod;
 use crate::inject::stamp::{self, Answers, Stamping, WorkloadRequest};
-use crate::inject::{self, Decision, Denial, Report, Skip, patch};
+use crate::inject::{self, Decision, Denial, Report, Skip, identity, patch};
 
 /// What a review was about, for metrics: a closed list, unlike kinds.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,13 @@ impl Webhook {
         old: Option<&Value>,
         started: Instant,
     ) -> Result<Vec<u8>, Fault> {
-        if let Some(denial) = self.guard_workload(body, head, new, old).await {
+        let user_id = identity::user_id(new);
+        let person = self
+            .settings
+            .identity
+            .person(head.requester.as_str(), user_id);
+        let request = head.request(person.as_deref());
+        if let Some(denial) = self.guard_workload(body, head, request, new, old).await {
             return self.finish(head, Resource::Workload, denied(&denial), started);
         }
         let ground = self.ground(head, stamp::newest_key(new)).await?;
@@ -83,7 +89,7 @@ impl Webhook {
         // The API server is asked for what the rules want to know, and they decide again.
         loop {
             let workload = WorkloadRequest {
-                request: head.request(),
+                request,
                 object: object(head, new),
                 new,
                 old,
@@ -122,7 +128,12 @@ impl Webhook {
         pod: &Pod<'_>,
         started: Instant,
     ) -> Result<Vec<u8>, Fault> {
-        let request = head.request();
+        let user_id = identity::user_id_of_pod(pod);
+        let person = self
+            .settings
+            .identity
+            .person(head.requester.as_str(), user_id);
+        let request = head.request(person.as_deref());
         // A system pod that cannot start may keep the whole cluster from starting.
         let left_alone = inject::left_alone(request, pod, &self.settings);
         if left_alone == Some(Skip::ExcludedNamespace) {
@@ -134,9 +145,12 @@ impl Webhook {
             );
         }
         let followed = OnceLock::new();
-        let owner = match self.owner_of_pod(body, head, pod, &followed).await? {
+        let owner = match self
+            .owner_of_pod(body, head, request, pod, &followed)
+            .await?
+        {
             Ok(owner) => owner,
-            Err(_) if left_alone.is_some() => Owner::requester(request.requester),
+            Err(_) if left_alone.is_some() => Owner::requester(request, &self.settings),
             Err(denial) => return self.finish(head, Resource::Pod, denied(&denial), started),
         };
         if let Some(denial) = self.guard_pod(body, head, pod, owner).await {
@@ -221,7 +235,7 @@ fn answer_stamping(stamping: Stamping<'_>) -> Answer<'_> {
             audit: Audit {
                 decision: "stamp",
                 reason: "stamped",
-                owner: Some(stamp.owner),
+                owner: Some(stamp.owner).filter(|owner| !owner.is_empty()),
                 ..Audit::default()
             },
             ..Answer::default()

@@ -45,6 +45,11 @@ fn of_nobody(rule: Rule) -> Option<(Severity, &'static str)> {
             "a pod gets no secrets of a user: its template names no owner, as it is older than keyporter here; \
              create the workload again or change its pod template (kubectl rollout restart), and the pods are yours",
         )),
+        Rule::NoUserId => Some((
+            Severity::Normal,
+            "a pod gets no secrets of a user: the label trainy.ai/user-id, which tells owners apart here, was not on the \
+             workload when it was made; create it again with the label",
+        )),
         Rule::Unproven => Some((
             Severity::Warning,
             "a pod gets no secrets of a user: nothing proves that keyporter wrote the owner on its template; \
@@ -55,7 +60,12 @@ fn of_nobody(rule: Rule) -> Option<(Severity, &'static str)> {
             "a pod gets no secrets of a user: the controller that creates it is not trusted with pods of this kind of object \
              (--trusted-controller)",
         )),
-        Rule::Requester | Rule::ActsFor | Rule::Stamp | Rule::Workload | Rule::Unknown => None,
+        Rule::Requester
+        | Rule::UserId
+        | Rule::ActsFor
+        | Rule::Stamp
+        | Rule::Workload
+        | Rule::Unknown => None,
     }
 }
 

@@ -35,10 +35,11 @@ pub(super) struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// Who asks, and where.
-    pub(super) fn request(&self) -> inject::Request<'_> {
+    /// Who asks, and where; the object is to be this person's.
+    pub(super) fn request<'a>(&'a self, person: Option<&'a str>) -> inject::Request<'a> {
         inject::Request {
             requester: self.requester.as_str(),
+            person,
             groups: &self.groups,
             namespace: self.namespace.as_str(),
         }

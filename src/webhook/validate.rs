@@ -46,7 +46,8 @@ impl Webhook {
     }
 
     fn created<'a>(&self, head: &'a Head<'_>, new: &'a Marks<'_>) -> Answer<'a> {
-        let Some(owner) = single_key::owner_of_new(head.requester.as_str(), new) else {
+        let identity = self.settings.identity;
+        let Some(owner) = single_key::owner_of_new(head.requester.as_str(), new, identity) else {
             return skipped(Skip::NotConcerned);
         };
         let shelves = self.catalog.shelves(head.namespace.as_str(), Some(owner));

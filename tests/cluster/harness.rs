@@ -2,6 +2,7 @@
 
 use std::{
     ops::Deref,
+    path::Path,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -13,6 +14,7 @@ use tokio::{runtime::Runtime, sync::OnceCell};
 use crate::support::{
     Result,
     control_plane::{Binaries, ControlPlane},
+    jobset::{self, JobSetController},
     keyporter::{self, Keyporter},
     policies,
 };
@@ -36,8 +38,16 @@ struct Shared {
 /// A namespace with this label is served by a keyporter that a trial started for itself.
 pub(crate) const WEBHOOK_LABEL: &str = "tests.keyporter.dev/webhook";
 
+/// For where the JobSet controller is not built: every field is kept as it is.
+const JOB_SET_DEFINITION: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/fixtures/jobset-crd.yaml"
+);
+
 /// What every trial is given.
 pub(crate) struct Cluster {
+    /// Before the control plane that it works on.
+    job_sets: OnceCell<std::result::Result<Option<JobSetController>, String>>,
     /// Before the control plane that it watches.
     keyporter: OnceCell<std::result::Result<Keyporter, String>>,
     plane: ControlPlane,
@@ -56,6 +66,27 @@ impl Cluster {
             })
             .await;
         Ok(started.as_ref().map_err(Clone::clone)?)
+    }
+
+    /// The JobSet controller, started; `None` where it is not built, and JobSets are only defined.
+    pub(crate) async fn job_set_controller(&self) -> Result<Option<&JobSetController>> {
+        let started = self
+            .job_sets
+            .get_or_init(async || {
+                self.start_job_sets()
+                    .await
+                    .map_err(|error| error.to_string())
+            })
+            .await;
+        Ok(started.as_ref().map_err(Clone::clone)?.as_ref())
+    }
+
+    async fn start_job_sets(&self) -> Result<Option<JobSetController>> {
+        let controller = JobSetController::start(&self.plane).await?;
+        if controller.is_none() {
+            jobset::define(&self.plane, Path::new(JOB_SET_DEFINITION)).await?;
+        }
+        Ok(controller)
     }
 
     async fn start_keyporter(&self) -> Result<Keyporter> {
@@ -152,6 +183,7 @@ impl Shared {
         // They hold for every trial, as in an installation.
         self.runtime.block_on(policies::apply(&plane))?;
         Ok(Cluster {
+            job_sets: OnceCell::new(),
             keyporter: OnceCell::new(),
             plane,
         })

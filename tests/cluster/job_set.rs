@@ -1,28 +1,18 @@
 //! JobSets: a kind of workload that the webhook knows by configuration alone.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use kube::{ResourceExt, api::DynamicObject};
+use kube::{Client, ResourceExt, api::DynamicObject};
 use libtest_mimic::Trial;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     events,
     harness::{Cluster, Harness},
     project::{OWNERS, Project, assert_injected},
-    support::{
-        Result,
-        jobset::{JOBSET_CONTROLLER, JobSetController, define},
-        objects, wait_for,
-    },
+    support::{Result, jobset::JOBSET_CONTROLLER, objects, wait_for},
     workloads::run_once,
 };
-
-/// For where the real controller is not built: every field is kept as it is.
-const DEFINITION: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/tests/fixtures/jobset-crd.yaml"
-);
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     vec![harness.trial_with_controllers("workloads::job_set", job_set)]
@@ -30,10 +20,7 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
 
 /// With the real JobSet controller or, without it, the trial in its place and under its name.
 async fn job_set(cluster: &Cluster) -> Result<()> {
-    let controller = JobSetController::start(cluster).await?;
-    if controller.is_none() {
-        define(cluster, Path::new(DEFINITION)).await?;
-    }
+    let controller = cluster.job_set_controller().await?;
     let project = Project::new(cluster, "workloads-job-set").await?;
     if controller.is_none() {
         objects::allow_edit(&project.admin, &project.name, JOBSET_CONTROLLER).await?;
@@ -43,25 +30,7 @@ async fn job_set(cluster: &Cluster) -> Result<()> {
             {"name": "workers", "replicas": 1, "template": {"spec": {"template": run_once(owner)}}},
         ]});
         let job_set = project.workload("jobset.x-k8s.io/v1alpha2", "JobSet", owner, &spec);
-        // The kind has just been defined: its endpoint and its defaults follow a moment later.
-        wait_for(
-            "the API server to take JobSets",
-            Duration::from_secs(20),
-            async || match objects::dry_run(project.client(owner), job_set.clone()).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-                // The controller's own webhook may answer a moment after the controller says that it is ready.
-                Err(kube::Error::Api(status))
-                    if status.message.contains("failed calling webhook") =>
-                {
-                    Ok(None)
-                }
-                outcome => {
-                    let has_defaults = outcome?.data.pointer("/spec/successPolicy").is_some();
-                    Ok((has_defaults || controller.is_none()).then_some(()))
-                }
-            },
-        )
-        .await?;
+        wait_until_taken(project.client(owner), &job_set, controller.is_some()).await?;
         let job_set = objects::create(project.client(owner), job_set).await?;
         if controller.is_none() {
             make_job(cluster, &project, &job_set).await?;
@@ -101,8 +70,36 @@ async fn example(cluster: &Cluster, project: &Project) -> Result<()> {
     Ok(())
 }
 
+/// The kind has just been defined: its endpoint and its defaults, which the controller gives, follow a moment later.
+pub(crate) async fn wait_until_taken(
+    client: &Client,
+    job_set: &Value,
+    controlled: bool,
+) -> Result<()> {
+    wait_for(
+        "the API server to take JobSets",
+        Duration::from_secs(20),
+        async || match objects::dry_run(client, job_set.clone()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            // The controller's own webhook may answer a moment after the controller says that it is ready.
+            Err(kube::Error::Api(status)) if status.message.contains("failed calling webhook") => {
+                Ok(None)
+            }
+            outcome => {
+                let has_defaults = outcome?.data.pointer("/spec/successPolicy").is_some();
+                Ok((has_defaults || !controlled).then_some(()))
+            }
+        },
+    )
+    .await
+}
+
 /// Makes the Job from the template, as the JobSet controller does.
-async fn make_job(cluster: &Cluster, project: &Project, job_set: &DynamicObject) -> Result<()> {
+pub(crate) async fn make_job(
+    cluster: &Cluster,
+    project: &Project,
+    job_set: &DynamicObject,
+) -> Result<()> {
     let template = job_set
         .data
         .pointer("/spec/replicatedJobs/0/template/spec")

@@ -46,6 +46,10 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
         ),
         harness.trial("konduktor::a_copied_hash_opens_nothing", copied_hash),
         harness.trial("konduktor::pods_of_the_client_get_the_rest", pods),
+        harness.trial(
+            "konduktor::what_the_client_keeps_for_itself_is_its_owners",
+            own_use,
+        ),
     ]
 }
 
@@ -244,6 +248,48 @@ fn mounted(pod: &Pod) -> Vec<(&str, &str)> {
     mounts
         .filter_map(|mount| Some((&*mount.mount_path, secret(&mount.name)?)))
         .collect()
+}
+
+/// The keys with which the client comes into its pods, and the credentials for its stores: Secrets that no pod is given.
+async fn own_use(cluster: &Cluster) -> Result<()> {
+    let project = Project::new(cluster, "konduktor-own-use").await?;
+    for (object, kind) in [
+        ("konduktor-ssh-keys-bc65ee65", None),
+        ("awscredentials-alice-982b", Some("S3")),
+        ("gcpcredentials-alice-982b", Some("GCS")),
+    ] {
+        let mut secret = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "namespace": project.name, "name": object, "labels": {"parent": "konduktor"},
+            },
+            "data": {"PRIVKEY": VALUE},
+        });
+        if let Some(kind) = kind {
+            secret["metadata"]["labels"]["trainy.ai/secret-kind"] = kind.into();
+        }
+        let made = objects::create(project.client("alice"), secret).await?;
+        assert_eq!(made.annotations()["keyporter.dev/owner"], "alice");
+
+        let mut pod = project.pod("launched");
+        pod["spec"]["volumes"] = json!([{"name": "keys", "secret": {"secretName": object}}]);
+        let sentence = wait_for("a refusal", Duration::from_secs(20), async || {
+            let outcome = objects::dry_run(project.client("bob"), pod.clone()).await;
+            Ok(outcome.is_err().then_some(outcome))
+        });
+        let sentence = refused(sentence.await?)?;
+        let expected = format!("refers to secrets of another user: \"{object}\" (volume \"keys\")");
+        assert!(sentence.contains(&expected), "{sentence}");
+
+        let kubectl = cluster.kubectl("alice")?.within(&project.name);
+        let create = ["create", "--dry-run=server", "-f", "-"];
+        let outcome = kubectl.run_with_input(&create, &pod.to_string())?;
+        assert!(outcome.warnings().is_empty(), "{outcome:?}");
+        outcome.ok()?;
+    }
+    wait_for_secrets(&project, "alice", &[]).await?;
+    Ok(())
 }
 
 fn refused<T: std::fmt::Debug>(outcome: kube::Result<T>) -> Result<String> {

@@ -29,6 +29,7 @@ mod in_use;
 mod job_set;
 mod keys;
 mod konduktor;
+mod konduktor_identity;
 mod operation;
 mod operator;
 mod opted_out;
@@ -100,6 +101,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         keys::trials(harness),
         konduktor::trials(harness),
         acting::trials(harness),
+        konduktor_identity::trials(harness),
         adopt::trials(harness),
         operation::trials(harness),
         operator::trials(harness),

@@ -93,7 +93,8 @@ async fn changes(cluster: &Cluster) -> Result<()> {
     let plain = create(&deployment(&project, "plain"))?.ok()?;
     assert!(plain.contains("created"), "{plain}");
     let plain = deployments.get("plain").await?;
-    assert_eq!(plain.metadata.annotations, None);
+    let annotations = plain.metadata.annotations.unwrap_or_default();
+    assert!(!annotations.contains_key(PROOF), "{annotations:?}");
 
     label("=enabled")?;
     project.wait_until_injected("alice").await?;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The label that tells whose pods are whose.
-const MADE_FOR: &str = "made-for";
+pub(crate) const MADE_FOR: &str = "made-for";
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     vec![

@@ -10,7 +10,7 @@ use keyporter::inject::proof::Proofs;
 use keyporter::inject::secret::{Broken, Description, Key, Secret};
 use keyporter::inject::select::{Shelf, Visible};
 use keyporter::inject::settings::Settings;
-use keyporter::inject::{self, Decision, Denial, Request, Skip, patch};
+use keyporter::inject::{self, Decision, Denial, Request, Skip, identity, patch};
 use serde_json::{Value, json};
 
 use crate::stamps;
@@ -328,8 +328,11 @@ pub(crate) fn inject_with(
 ) -> Result<Outcome, Denial> {
     let body = pod.to_string();
     let view: Pod<'_> = serde_json::from_str(&body).expect("a pod that can be read");
+    let user_id = identity::user_id_of_pod(&view);
+    let person = settings.identity.person(requester, user_id);
     let request = Request {
         requester,
+        person: person.as_deref(),
         groups: &[],
         namespace,
     };

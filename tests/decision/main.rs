@@ -20,6 +20,7 @@ mod generate;
 mod git_ssh;
 mod golden;
 mod guard;
+mod identity;
 mod image_pull;
 mod in_use;
 mod owners;

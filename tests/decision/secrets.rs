@@ -41,10 +41,30 @@ fn konduktors_object_without_an_owner_is_broken_until_it_is_adopted() {
 #[rstest]
 #[case::nobodys(plain("x", &["K"]))]
 #[case::another_parent(plain("x", &["K"]).label("parent", "me").label("trainy.ai/secret-kind", "env"))]
-#[case::no_kind(plain("x", &["K"]).label("parent", "konduktor"))]
 #[case::only_a_name(plain("x", &["K"]).label("keyporter.dev/name", "x"))]
 fn other_secrets_are_none_of_ours(#[case] description: Description) {
     assert!(description.read().is_none());
+}
+
+/// It is known whose they are, and nobody gets them or hears of them.
+#[rstest]
+#[case::no_kind(plain("konduktor-ssh-keys-1a2b3c4d", &["PRIVKEY"]).label("parent", "konduktor"))]
+#[case::empty(konduktors(""))]
+#[case::of_aws(konduktors("S3"))]
+#[case::of_google(konduktors("GCS"))]
+#[case::in_small_letters(konduktors("s3"))]
+fn what_konduktor_keeps_for_itself_is_its_owners_and_injected_nowhere(
+    #[case] description: Description,
+) {
+    let description = description.annotation("keyporter.dev/owner", "alice");
+    let broken = broken(description.clone());
+    assert_eq!(
+        (&broken.problem, broken.owner.as_deref()),
+        (&Problem::KonduktorsOwn, Some("alice"))
+    );
+    let outcome = inject(&pod(json!({})), &shelves([description]));
+    assert_eq!(outcome.skip().as_str(), "no-secrets");
+    outcome.warns_nothing();
 }
 
 #[test]
@@ -62,6 +82,8 @@ fn our_label_decides_over_konduktors() {
 #[rstest]
 #[case::kind(user("opaque", "x", &["K"]), "unknown-kind")]
 #[case::kind_in_capitals(user("ENV", "x", &["K"]), "unknown-kind")]
+#[case::konduktors_kind(konduktors("vault"), "unknown-kind")]
+#[case::a_store_as_our_kind(user("S3", "x", &["K"]), "unknown-kind")]
 #[case::scope(user("env", "x", &["K"]).label("keyporter.dev/scope", "global"), "unknown-scope")]
 #[case::injection(user("env", "x", &["K"]).annotation("keyporter.dev/injection", "manual"), "unknown-injection")]
 #[case::name(user("env", "x", &["K"]).object("y").label("keyporter.dev/name", "z"), "ok")]

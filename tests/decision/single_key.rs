@@ -1,11 +1,14 @@
 //! A second secret of kind git-ssh.
 
+use keyporter::inject::identity::Identity;
 use keyporter::inject::marks::Marks;
 use keyporter::inject::single_key::{owner_of_new, second};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::builders::{Describe, shelves, user};
+
+const HASH: &str = "bc65ee65";
 
 fn git(name: &str) -> keyporter::inject::secret::Description {
     user("git-ssh", name, &["gitkey"])
@@ -15,13 +18,23 @@ fn git(name: &str) -> keyporter::inject::secret::Description {
 #[case::ours(json!({"keyporter.dev/kind": "git-ssh"}), json!({}), Some("bob"))]
 #[case::for_another(json!({"keyporter.dev/kind": "git-ssh"}), json!({"keyporter.dev/owner": "alice"}), Some("alice"))]
 #[case::konduktors(json!({"parent": "konduktor", "trainy.ai/secret-kind": "git-ssh"}), json!({}), Some("bob"))]
+#[case::konduktors_with_a_hash(
+    json!({"parent": "konduktor", "trainy.ai/secret-kind": "git-ssh", "trainy.ai/secret-owner": HASH}),
+    json!({"keyporter.dev/owner": "alice"}),
+    Some("alice")
+)]
 #[case::a_projects(json!({"keyporter.dev/kind": "git-ssh", "keyporter.dev/scope": "project"}), json!({}), None)]
 #[case::another_kind(json!({"keyporter.dev/kind": "env", "trainy.ai/secret-kind": "git-ssh"}), json!({}), None)]
 #[case::nobodys(json!({"trainy.ai/secret-kind": "git-ssh"}), json!({}), None)]
 fn owners(#[case] labels: Value, #[case] annotations: Value, #[case] expected: Option<&str>) {
+    let hash = labels.get("trainy.ai/secret-owner");
     let secret = json!({"metadata": {"labels": labels, "annotations": annotations}}).to_string();
     let marks: Marks<'_> = serde_json::from_str(&secret).expect("a Secret");
-    assert_eq!(owner_of_new("bob", &marks), expected);
+    let owner = owner_of_new("bob", &marks, Identity::Authenticated);
+    assert_eq!(owner, expected);
+    // Where Konduktor's labels tell owners apart.
+    let labelled = expected.map(|owner| if hash.is_some() { HASH } else { owner });
+    assert_eq!(owner_of_new("bob", &marks, Identity::Konduktor), labelled);
 }
 
 #[test]

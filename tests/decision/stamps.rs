@@ -1,11 +1,11 @@
 //! The stamp on workloads: who is written, where, and what leaves it as it is.
 
-use keyporter::inject::Request;
 use keyporter::inject::object::{Kind, Object};
 use keyporter::inject::proof::{KEY_LENGTH, Key, Keys, Proofs};
 use keyporter::inject::settings::Settings;
 use keyporter::inject::stamp::{Answers, Stamping, WorkloadRequest, stamp};
 use keyporter::inject::template;
+use keyporter::inject::{Request, identity};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -43,12 +43,17 @@ fn decided<T>(
     told: impl FnOnce(Stamping<'_>) -> T,
 ) -> T {
     let mut answers = Answers::default();
+    let person = with
+        .settings
+        .identity
+        .person(requester, identity::user_id(new));
     loop {
         let text = |pointer| new.pointer(pointer).and_then(Value::as_str);
         let kind = text("/kind").unwrap_or_default();
         let workload = WorkloadRequest {
             request: Request {
                 requester,
+                person: person.as_deref(),
                 groups: &[],
                 namespace: NAMESPACE,
             },

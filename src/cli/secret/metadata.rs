@@ -18,9 +18,6 @@ use serde_json::json;
 
 use crate::{cli::cluster::RequestError, inject::annotations as names};
 
-/// Konduktor's label for the hash of the workstation's user that made the Secret: 8 hex digits.
-const KONDUKTOR_OWNER: &str = "trainy.ai/secret-owner";
-
 /// Who is said to have written what is written here.
 const FIELD_MANAGER: &str = "keyporter";
 
@@ -107,7 +104,7 @@ impl Metadata {
 
     /// Konduktor's hash of who made it.
     pub(super) fn konduktor_owner(&self) -> Option<&str> {
-        self.label(KONDUKTOR_OWNER)
+        self.label(names::KONDUKTOR_OWNER)
     }
 
     /// What decides between secrets of equal rank: the newer one counts.
