@@ -16,6 +16,7 @@
 )]
 
 mod adopt;
+mod attacks;
 mod canary;
 mod controllers;
 mod entering;
@@ -93,6 +94,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         job_set::trials(harness),
         konduktor::trials(harness),
         adopt::trials(harness),
+        attacks::trials(harness),
         operation::trials(harness),
         reinvocation::trials(harness),
         in_use::trials(harness),

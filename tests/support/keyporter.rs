@@ -24,7 +24,7 @@ use super::{
 };
 
 /// Who the API server takes the process for.
-const USER: &str = "system:serviceaccount:keyporter-system:keyporter";
+pub(crate) const USER: &str = "system:serviceaccount:keyporter-system:keyporter";
 /// A `keyporter serve` on fixed ports of loopback, running or stopped.
 pub(crate) struct Keyporter {
     binary: PathBuf,
@@ -33,6 +33,7 @@ pub(crate) struct Keyporter {
     certificate: String,
     port: u16,
     admin_port: u16,
+    arguments: Vec<String>,
     process: Option<Process>,
 }
 
@@ -42,12 +43,32 @@ impl Keyporter {
         Self::start_as(plane, binary, name, USER).await
     }
 
+    /// The same with these arguments beside its own.
+    pub(crate) async fn start_with(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        Self::start_as_with(plane, binary, name, USER, arguments).await
+    }
+
     /// The same with the rights of `user`.
     pub(crate) async fn start_as(
         plane: &ControlPlane,
         binary: &Path,
         name: &str,
         user: &str,
+    ) -> Result<Self> {
+        Self::start_as_with(plane, binary, name, user, &[]).await
+    }
+
+    async fn start_as_with(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        user: &str,
+        arguments: &[&str],
     ) -> Result<Self> {
         let folder = plane.folder().join(name);
         fs::create_dir_all(&folder)?;
@@ -62,6 +83,7 @@ impl Keyporter {
             certificate: plane.authority().certificate(),
             port,
             admin_port,
+            arguments: arguments.iter().copied().map(str::to_owned).collect(),
             process: None,
         };
         keyporter.start_again().await?;
@@ -83,7 +105,8 @@ impl Keyporter {
             .args([
                 "--trusted-controller",
                 &format!("{JOBSET_CONTROLLER}=JobSet.jobset.x-k8s.io"),
-            ]);
+            ])
+            .args(&self.arguments);
         let mut process = Process::start(
             "keyporter",
             &mut command,

@@ -1,0 +1,47 @@
+//! Pods and workloads on the real API server with its real controllers: no pod that somebody else decided about carries
+//! alice's secrets, unless they may impersonate her.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`call`] | requests of the table |
+//! | [`every_row`] | everybody tries every row |
+//! | [`keys`] | keys are added and taken away |
+//! | [`on_pods`] | rows that make and change pods |
+//! | [`on_templates`] | rows that make workloads |
+//! | [`on_workloads`] | rows that change alice's workloads |
+//! | [`opt_in`] | what was made while no webhook looked |
+//! | [`peaceful`] | what honest people and programs do works |
+//! | [`people`] | who tries |
+//! | [`references`] | rows that name alice's Secret |
+//! | [`strange_names`] | usernames that look like alice's |
+//! | [`table`] | what a row is |
+
+mod call;
+mod every_row;
+mod keys;
+mod on_pods;
+mod on_templates;
+mod on_workloads;
+mod opt_in;
+mod peaceful;
+mod people;
+mod references;
+mod strange_names;
+mod table;
+
+use libtest_mimic::Trial;
+
+use crate::harness::Harness;
+
+pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
+    [
+        every_row::trials(harness),
+        keys::trials(harness),
+        opt_in::trials(harness),
+        peaceful::trials(harness),
+        strange_names::trials(harness),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
