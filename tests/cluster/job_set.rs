@@ -7,6 +7,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::{
+    attacks,
     harness::{Cluster, Harness},
     project::{OWNERS, Project, assert_injected},
     support::{
@@ -77,6 +78,7 @@ async fn job_set(cluster: &Cluster) -> Result<()> {
     }
     if controller.is_some() {
         example(cluster, &project).await?;
+        attacks::job_sets::attacks(cluster, &project).await?;
     }
     Ok(())
 }

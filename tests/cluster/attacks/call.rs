@@ -142,6 +142,7 @@ impl Call {
             "ControllerRevision" => ("/apis/apps/v1", "controllerrevisions"),
             "CronJob" => ("/apis/batch/v1", "cronjobs"),
             "Job" => ("/apis/batch/v1", "jobs"),
+            "JobSet" => ("/apis/jobset.x-k8s.io/v1alpha2", "jobsets"),
             kind => panic!("a row about {kind}"),
         };
         let Self { path, query, .. } = self;

@@ -61,18 +61,18 @@ async fn every_row(cluster: &Cluster) -> Result<()> {
     });
     let tries: Vec<_> = tries.filter(|of| of.verdict != Verdict::Skip).collect();
     let count = tries.len();
-    let tried: Vec<_> = stream::iter(tries)
+    let outcomes: Vec<_> = stream::iter(tries)
         .map(|of| attempt(&people, &elsewhere, of))
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
-    let wrong: Vec<_> = tried
+    let wrong: Vec<_> = outcomes
         .iter()
         .filter_map(|tried| wrong_answer(&people, tried))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     println!("{} rows, {count} tries", rows.len());
-    assert_pods(&people, &tried).await
+    assert_pods(&people, &outcomes).await
 }
 
 async fn attempt<'a>(people: &People, elsewhere: &People, of: Try<'a>) -> Result<Tried<'a>> {

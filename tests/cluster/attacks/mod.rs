@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`call`] | requests of the table |
 //! | [`every_row`] | everybody tries every row |
+//! | [`job_sets`] | rows on JobSets, where their controller runs |
 //! | [`keys`] | keys are added and taken away |
 //! | [`on_pods`] | rows that make and change pods |
 //! | [`on_templates`] | rows that make workloads |
@@ -18,6 +19,7 @@
 
 mod call;
 mod every_row;
+pub(crate) mod job_sets;
 mod keys;
 mod on_pods;
 mod on_templates;

@@ -22,7 +22,7 @@ pub(super) enum Person {
     Carol,
     /// A service account of the namespace with role `edit`.
     Account,
-    /// The controller of ReplicaSets, which is trusted with them.
+    /// The controller of replica sets, which is trusted with them.
     Controller,
     /// Of the group `system:masters`, and so one who may impersonate alice.
     Admin,
@@ -53,10 +53,7 @@ impl People {
     /// Makes the namespace, and returns when everybody's pods get what is theirs.
     pub(super) async fn new(cluster: &Cluster, namespace: &str) -> Result<Self> {
         cluster.keyporter().await?;
-        let people = Self {
-            namespace: namespace.to_owned(),
-            admin: cluster.admin(),
-        };
+        let people = Self::of(cluster, namespace);
         let labels = json!({"keyporter.dev/inject": "enabled"});
         let accounts = cluster.has_controllers();
         objects::create_namespace(&people.admin, namespace, labels, accounts).await?;
@@ -75,6 +72,14 @@ impl People {
             }
         }
         Ok(people)
+    }
+
+    /// Those of a namespace that is there already.
+    pub(super) fn of(cluster: &Cluster, namespace: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            admin: cluster.admin(),
+        }
     }
 
     async fn give_rights(&self) -> Result<()> {
