@@ -3,6 +3,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`by_kubectl`] | two people take turns at one Deployment |
 //! | [`call`] | requests of the table |
 //! | [`every_row`] | everybody tries every row |
 //! | [`job_sets`] | rows on JobSets, where their controller runs |
@@ -17,6 +18,7 @@
 //! | [`strange_names`] | usernames that look like alice's |
 //! | [`table`] | what a row is |
 
+mod by_kubectl;
 mod call;
 mod every_row;
 pub(crate) mod job_sets;
@@ -37,6 +39,7 @@ use crate::harness::Harness;
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     [
+        by_kubectl::trials(harness),
         every_row::trials(harness),
         keys::trials(harness),
         opt_in::trials(harness),

@@ -65,6 +65,8 @@ pub(super) fn rows() -> Vec<Row> {
         row("server-side apply with force and alice's stamp", Alices(DEPLOYMENT),
             scaled(Call::apply(DEPLOYMENT, applied_with_alice.clone())), DECIDED),
         row("server-side apply of what is there", Alices(DEPLOYMENT), scaled(Call::apply(DEPLOYMENT, applied_again.clone())), STAYS),
+        row("rollout undo, with the stamp of then", Alices(DEPLOYMENT), scaled(Call::json(DEPLOYMENT,
+            json!([{"op": "replace", "path": "/spec/template", "value": applied_with_alice["spec"]["template"]}]))), DECIDED),
         row("replace", Alices(DEPLOYMENT), scaled(Call::replace(DEPLOYMENT, applied.clone())), THEIRS),
         row("replace with alice's stamp", Alices(DEPLOYMENT), scaled(Call::replace(DEPLOYMENT, applied_with_alice)), DECIDED),
         row("replace by what is there, without a stamp", Alices(DEPLOYMENT),

@@ -153,7 +153,11 @@ pub(super) fn workload(kind: &str, name: &str, template: Value, runs: bool) -> V
             "suspend": true,
             "jobTemplate": {"spec": {"template": once(template)}},
         }),
-        "DaemonSet" => json!({"selector": selector, "template": template}),
+        "DaemonSet" => {
+            // No node has it: other trials make nodes.
+            template["spec"]["nodeSelector"] = json!({"tests.keyporter.dev/node": "none"});
+            json!({"selector": selector, "template": template})
+        }
         "StatefulSet" => {
             json!({"serviceName": "none", "replicas": replicas, "selector": selector, "template": template})
         }
