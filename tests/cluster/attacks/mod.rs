@@ -12,6 +12,7 @@
 //! | [`on_templates`] | rows that make workloads |
 //! | [`on_workloads`] | rows that change alice's workloads |
 //! | [`opt_in`] | what was made while no webhook looked |
+//! | [`out_and_in`] | what was changed while a namespace was opted out |
 //! | [`peaceful`] | what honest people and programs do works |
 //! | [`people`] | who tries |
 //! | [`references`] | rows that name alice's Secret |
@@ -27,6 +28,7 @@ mod on_pods;
 mod on_templates;
 mod on_workloads;
 mod opt_in;
+mod out_and_in;
 mod peaceful;
 mod people;
 mod references;
@@ -43,6 +45,7 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
         every_row::trials(harness),
         keys::trials(harness),
         opt_in::trials(harness),
+        out_and_in::trials(harness),
         peaceful::trials(harness),
         strange_names::trials(harness),
     ]

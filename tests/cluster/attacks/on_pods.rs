@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{
     call::Call,
     table::{
-        ENTRY, FOREIGN, MARKS, NAMED, OPTED_OUT, RIGHT, Row, STAMP, Target, Verdict, copied,
-        everybody_is, forged, made_by, pod, row,
+        ENTRY, FOREIGN, MARKS, NAMED, OPTED_OUT, REFERS, RIGHT, Row, STAMP, Target, Verdict,
+        copied, everybody_is, forged, made_by, pod, row,
     },
 };
 
@@ -124,6 +124,9 @@ fn entering() -> Vec<Row> {
     let debug = |container: &Value| [Call::strategic("Pod", json!({"spec": {"ephemeralContainers": [container]}})).below("ephemeralcontainers")];
     let plain = debug(&peek);
     peek["envFrom"] = json!([{"secretRef": {"name": "$TOKEN"}}]);
+    let mut windows = pod(&json!({}));
+    windows["spec"]["nodeSelector"] = json!({"kubernetes.io/os": "windows"});
+    windows["spec"]["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "$TOKEN"}}]);
     vec![
         row("debug a running pod", Of("Pod"), plain.clone(), [Done, ENTRY, ENTRY, ENTRY, Skip, Done]),
         row("debug one's own pod", Target::Own("Pod"), plain, everybody_is(Done)),
@@ -131,6 +134,10 @@ fn entering() -> Vec<Row> {
             [Done, FOREIGN, FOREIGN, FOREIGN, Skip, Done]),
         row("mirror pod with alice's Secret", Nothing, dry(mirror(&json!([{"secretRef": {"name": "$TOKEN"}}]))),
             [Refused("may not reference secrets"); 6]),
+        row("another image in a running pod", Of("Pod"),
+            [Call::strategic("Pod", json!({"spec": {"containers": [{"name": "main", "image": "registry.invalid/peek:1"}]}}))],
+            [Done, ENTRY, ENTRY, ENTRY, Skip, Done]),
+        row("Windows pod with alice's Secret", Nothing, dry(windows), REFERS),
         row("mirror pod", Nothing, dry(mirror(&json!([]))), [Bare; 6]),
     ]
 }
