@@ -396,8 +396,13 @@ impl<'a> Change<'a> {
             }
             (ProofOf::Object, Some(proofs)) => {
                 let object = self.workload.object;
-                let holds = now.is_some_and(|now| now.holds(Some(proofs), std::iter::once(object)));
-                if !holds {
+                let holds = |now: Stamp<'_>| {
+                    // What is rolled out anyway gets a proof of the key that signs now: others may be taken away.
+                    let key = now.proof.and_then(proof::key_number);
+                    let is_old = self.changed && key != proofs.keys.numbers().next();
+                    !is_old && now.holds(Some(proofs), std::iter::once(object))
+                };
+                if !now.is_some_and(holds) {
                     let proof = proofs.write(&object, target.owner);
                     entries.push((names::OWNER_PROOF, proof.into()));
                 }

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
 use crate::{
-    events,
+    attacks, events,
     harness::{Cluster, Harness},
     project::{OWNERS, Project, assert_injected},
     support::{Result, jobset::JOBSET_CONTROLLER, objects, wait_for},
@@ -48,6 +48,7 @@ async fn job_set(cluster: &Cluster) -> Result<()> {
     if controller.is_some() {
         example(cluster, &project).await?;
         events::job_set(cluster).await?;
+        attacks::job_sets::attacks(cluster, &project).await?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@
 
 mod acting;
 mod adopt;
+mod attacks;
 mod canary;
 mod controllers;
 mod entering;
@@ -103,6 +104,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         acting::trials(harness),
         konduktor_identity::trials(harness),
         adopt::trials(harness),
+        attacks::trials(harness),
         operation::trials(harness),
         operator::trials(harness),
         opted_out::trials(harness),

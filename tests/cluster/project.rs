@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
-use kube::{Client, ResourceExt};
+use kube::{Api, Client, ResourceExt, api::DeleteParams};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -87,6 +87,29 @@ impl Project {
             (SHARED.to_owned(), Some(true)),
             (user_object(owner, TOKEN), Some(true)),
         ]
+    }
+
+    /// Deletes the pods of a workload; returns the one that its controller makes then.
+    pub(crate) async fn new_pod(&self, app: &str) -> Result<Pod> {
+        let selector = format!("app={app}");
+        let pods: Api<Pod> = Api::namespaced(self.admin.clone(), &self.name);
+        objects::wait_for_pod(&self.admin, &self.name, &selector).await?;
+        let before = objects::pods(&self.admin, &self.name, &selector).await?;
+        for pod in &before {
+            let now = DeleteParams::default().grace_period(0);
+            // A rollout may have been faster.
+            let _ = pods.delete(&pod.name_any(), &now).await;
+        }
+        let is_new = |pod: &Pod| before.iter().all(|before| before.uid() != pod.uid());
+        wait_for(
+            "the pod that takes its place",
+            Duration::from_secs(20),
+            async || {
+                let pods = objects::pods(&self.admin, &self.name, &selector).await?;
+                Ok(pods.into_iter().find(is_new))
+            },
+        )
+        .await
     }
 
     pub(crate) async fn wait_until_injected(&self, owner: &str) -> Result<()> {

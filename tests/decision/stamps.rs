@@ -608,8 +608,18 @@ fn a_rotated_key_keeps_honest_stamps() {
     .unwrap();
     belongs_to(&job, "alice");
     assert!(proof_at(&job, "").as_str().unwrap().starts_with("v1.2."));
-    // What is there is not written anew.
-    let again = decided("alice", &cron_job, None, with, |stamping| {
+    // What is rolled out anyway is signed anew, so that the old key can go; nothing is rolled out for that alone.
+    let restarted = changed(&cron_job);
+    let (_, restarted) = decided("alice", &restarted, Some(&cron_job), with, |stamping| {
+        after(&restarted, stamping)
+    })
+    .unwrap();
+    belongs_to(&restarted, "alice");
+    for pointer in ["", "/spec/jobTemplate/spec/template"] {
+        let proof = proof_at(&restarted, pointer);
+        assert!(proof.as_str().unwrap().starts_with("v1.2."), "{pointer}");
+    }
+    let again = decided("alice", &cron_job, Some(&cron_job), with, |stamping| {
         after(&cron_job, stamping)
     });
     assert_eq!(again, Err("already-stamped"));
