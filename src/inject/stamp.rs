@@ -1,5 +1,5 @@
 //! The stamp: whoever creates a workload is written into its pod templates, so that a pod that a controller makes from
-//! them much later still has an owner. With it stands a [proof](super::proof) that keyporter wrote it there.
+//! them much later still has an owner. With it stands a [proof] that keyporter wrote it there.
 //!
 //! A stamp stands for the person who last decided what the pods do. So it goes to whoever changes a pod template, and
 //! stays through everything else: scaling, labels, a controller's bookkeeping, an apply that drops annotations it does

@@ -28,11 +28,11 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial_with_controllers("attacks::planted_before_an_opt_in", async |cluster| {
             let before = json!({"keyporter.dev/inject": null});
-            planted(cluster, "attacks-before-opt-in", before).await
+            planted(cluster, "attacks-before-opt-in", before, true).await
         }),
         harness.trial_with_controllers("attacks::planted_before_the_webhook", async |cluster| {
             let before = json!({"keyporter.dev/inject": "enabled", WEBHOOK_LABEL: "none"});
-            planted(cluster, "attacks-before-webhook", before).await
+            planted(cluster, "attacks-before-webhook", before, false).await
         }),
     ]
 }
@@ -43,7 +43,13 @@ fn template(annotations: &Value) -> Value {
     json!({"metadata": metadata, "spec": {"containers": [objects::container()]}})
 }
 
-async fn planted(cluster: &Cluster, name: &str, before: Value) -> Result<()> {
+/// A proof is looked at wherever a webhook is, so that only names can be planted before an opt-in.
+async fn planted(cluster: &Cluster, name: &str, before: Value, proofs_seen: bool) -> Result<()> {
+    let hows: &[&str] = if proofs_seen {
+        &["named"]
+    } else {
+        &["named", "copied", "forged"]
+    };
     let other = format!("{name}-other");
     let mut labels = before;
     labels
@@ -68,11 +74,13 @@ async fn planted(cluster: &Cluster, name: &str, before: Value) -> Result<()> {
         let alices = objects::create(other.client("alice"), alices).await?;
         let stamp = alices.data["spec"]["template"]["metadata"]["annotations"].clone();
         assert_eq!(stamp["keyporter.dev/owner"], "alice");
-        let forged = format!("{}-forged", kind.to_lowercase());
+        let named = json!({"keyporter.dev/owner": "alice"});
         let made_up =
             json!({"keyporter.dev/owner": "alice", "keyporter.dev/owner-proof": "v1.1.AAAA"});
-        for (name, annotations) in [(&copied, &stamp), (&forged, &made_up)] {
-            objects::create(bob, own(&project, name, annotations, false)).await?;
+        for (how, annotations) in [("named", &named), ("copied", &stamp), ("forged", &made_up)] {
+            let name = format!("{}-{how}", kind.to_lowercase());
+            let outcome = objects::create(bob, own(&project, &name, annotations, false)).await;
+            assert_eq!(outcome.is_ok(), hows.contains(&how), "{name}: {outcome:?}");
         }
         let old = format!("{}-old", kind.to_lowercase());
         if kind == "Deployment" {
@@ -92,7 +100,7 @@ async fn planted(cluster: &Cluster, name: &str, before: Value) -> Result<()> {
     }
     let kubectl = cluster.kubectl("bob")?.within(name);
     for (kind, _) in KINDS {
-        for how in ["copied", "forged"] {
+        for how in hows {
             let object = format!("{}/{}-{how}", kind.to_lowercase(), kind.to_lowercase());
             if kind == "Job" {
                 let run = r#"{"spec": {"suspend": false}}"#;
@@ -105,7 +113,7 @@ async fn planted(cluster: &Cluster, name: &str, before: Value) -> Result<()> {
         }
     }
     for (kind, _) in KINDS {
-        for how in ["copied", "forged"] {
+        for how in hows {
             let selector = format!("app={}-{how}", kind.to_lowercase());
             let pod = objects::wait_for_pod(&project.admin, name, &selector).await?;
             assert_eq!(secret_names(&pod), [SHARED], "{selector}");

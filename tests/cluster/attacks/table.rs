@@ -28,7 +28,7 @@ use Verdict::{Alices, Bare, Done, Nobodys, Own, Refused, Skip};
 pub(super) const STAMP: Verdict = Refused("the annotation keyporter.dev/owner names");
 pub(super) const FOREIGN: Verdict = Refused("refers to secrets of another user");
 pub(super) const MARKS: Verdict = Refused("the labels and annotations that keyporter wrote on pod");
-pub(super) const ENTRY: Verdict = Refused("the pod carries secrets of its owner");
+pub(super) const ENTRY: Verdict = Refused("carries secrets of its owner");
 /// Of Kubernetes' role-based access control.
 pub(super) const RIGHT: Verdict =
     Refused("cannot create resource|cannot patch resource|cannot update resource");
