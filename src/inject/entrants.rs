@@ -9,16 +9,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Groups that the API server puts everybody in, or every service account.
-/// <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#users-in-kubernetes>
-const EVERYBODY: [&str; 3] = [
-    "system:authenticated",
-    "system:serviceaccounts",
-    "system:unauthenticated",
-];
-
-/// The name of whoever does not say who they are.
-const ANYBODY: &str = "system:anonymous";
+use super::everybody::{ANONYMOUS, holds_everybody};
 
 /// Users and groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,7 +46,7 @@ pub enum NobodyInParticular {
     #[error("a name is not empty")]
     Empty,
     /// The user that stands for all who are not authenticated.
-    #[error("{ANYBODY} is anybody, and nobody's pods would be their own: name users")]
+    #[error("{ANONYMOUS} is anybody, and nobody's pods would be their own: name users")]
     Anybody,
     /// A group of everybody.
     #[error(
@@ -70,7 +61,7 @@ impl FromStr for Username {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         match name {
-            ANYBODY => Err(NobodyInParticular::Anybody),
+            ANONYMOUS => Err(NobodyInParticular::Anybody),
             name if name.trim().is_empty() => Err(NobodyInParticular::Empty),
             name => Ok(Self(name.to_owned())),
         }
@@ -84,7 +75,7 @@ impl FromStr for Group {
         if name.trim().is_empty() {
             return Err(NobodyInParticular::Empty);
         }
-        if EVERYBODY.contains(&name) {
+        if holds_everybody(name) {
             return Err(NobodyInParticular::Everybody(name.to_owned()));
         }
         Ok(Self(name.to_owned()))

@@ -15,6 +15,7 @@ pub mod annotations;
 pub mod carried;
 pub mod changes;
 pub mod entrants;
+mod everybody;
 pub mod git_ssh;
 pub mod guard;
 pub mod identity;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::everybody::{ANONYMOUS, holds_everybody};
 use super::object::Kind;
 
 /// Kubernetes' own workload controllers, which create pods for others and never for themselves. Service accounts of
@@ -58,15 +59,6 @@ const KUBERNETES_KINDS: [Kind<'_>; 7] = [
 const fn kind(group: &'static str, kind: &'static str) -> Kind<'static> {
     Kind { group, kind }
 }
-
-/// Groups that everybody is in, or every service account: to trust one is to trust any tenant.
-const EVERYBODY: [&str; 3] = [
-    "system:authenticated",
-    "system:serviceaccounts",
-    "system:unauthenticated",
-];
-/// Who nobody has authenticated.
-const ANONYMOUS: &str = "system:anonymous";
 
 /// Whom the operator trusts, and for what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +145,7 @@ impl FromStr for Grant {
         if name.trim() != name || name.is_empty() || name.contains('*') {
             return Err(TrustError::NotExact(name.to_owned()));
         }
-        if EVERYBODY.contains(&name) || name == ANONYMOUS {
+        if holds_everybody(name) || name == ANONYMOUS {
             return Err(TrustError::Everybody(name.to_owned()));
         }
         let kinds = kinds.split(',').map(str::trim);
