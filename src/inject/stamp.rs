@@ -128,7 +128,9 @@ pub fn stamp<'a>(workload: WorkloadRequest<'a>, settings: &'a Settings) -> Stamp
     let change = Change {
         workload,
         settings,
-        changed: old.is_none_or(|old| same::decides_otherwise(kind, old, new)),
+        changed: old.is_none_or(|old| {
+            same::decides_otherwise(kind, (old, &old_templates), (new, &templates))
+        }),
     };
     let targets = match request.trusted(settings) {
         Some(trusted) => change.of_controller(&places, &trusted),

@@ -38,16 +38,19 @@ pub fn changed<'a>(new: &'a Value, old: Option<&'a Value>) -> Vec<Template<'a>> 
 
 /// Whether an update may have pods do something else. Of Kubernetes' own kinds the pod templates alone say what pods do;
 /// of others anything may, such as the entrypoint of a `RayJob`.
-pub(super) fn decides_otherwise(kind: Kind<'_>, old: &Value, new: &Value) -> bool {
-    let (old_templates, templates) = (template::find(old), template::find(new));
+pub(super) fn decides_otherwise(
+    kind: Kind<'_>,
+    (old, old_templates): (&Value, &[Template<'_>]),
+    (new, templates): (&Value, &[Template<'_>]),
+) -> bool {
     if old_templates.len() != templates.len() {
         return true;
     }
-    let before = by_pointer(&old_templates);
+    let before = by_pointer(old_templates);
     if !templates.iter().all(|template| is_same(template, &before)) {
         return true;
     }
-    !kind.is_kubernetes() && deciding(old, &old_templates, "") != deciding(new, &templates, "")
+    !kind.is_kubernetes() && deciding(old, old_templates, "") != deciding(new, templates, "")
 }
 
 /// What of a custom resource decides what its pods do, beside its pod templates.
