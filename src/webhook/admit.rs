@@ -154,11 +154,11 @@ impl Webhook {
             Err(denial) => return self.finish(head, Resource::Pod, denied(&denial), started),
         };
         if let Some(denial) = self.guard_pod(body, head, pod, owner).await {
-            self.report_denial(body, head, &denial);
+            self.report_denial(head, pod, &denial);
             return self.finish(head, Resource::Pod, denied(&denial), started);
         }
         if left_alone.is_none() {
-            self.report_owner(body, head, owner);
+            self.report_owner(head, pod, owner);
         }
         let shelves = self.catalog.shelves(request.namespace, owner.name);
         let decision = inject::decide(request, pod, owner, shelves.visible(), &self.settings);
@@ -181,7 +181,7 @@ impl Webhook {
                 }
             }
             Decision::Deny(denial) => {
-                self.report_denial(body, head, denial);
+                self.report_denial(head, pod, denial);
                 denied(denial)
             }
         };

@@ -1,30 +1,29 @@
 //! What the author of a workload is to know of its pods: the answer goes to the controller that creates them.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use serde::Deserialize;
-
 use super::Webhook;
 use super::review::Head;
 use crate::events::{Report, Severity};
 use crate::inject::Denial;
+use crate::inject::object::Controller;
 use crate::inject::owner::{Owner, Rule};
+use crate::inject::pod::Pod;
 use crate::referents::Reference;
 
 impl Webhook {
     /// Tells of a pod that is denied.
-    pub(super) fn report_denial(&self, body: &[u8], head: &Head<'_>, denial: &Denial) {
-        if let Some(controller) = controller(body) {
+    pub(super) fn report_denial(&self, head: &Head<'_>, pod: &Pod<'_>, denial: &Denial) {
+        if let Some(controller) = controller(head, pod) {
             let report = Report::denied(head.namespace.as_str(), controller, denial);
             self.events.report(report);
         }
     }
 
     /// Tells of a pod that is nobody's.
-    pub(super) fn report_owner(&self, body: &[u8], head: &Head<'_>, owner: Owner<'_>) {
+    pub(super) fn report_owner(&self, head: &Head<'_>, pod: &Pod<'_>, owner: Owner<'_>) {
         let Some((severity, note)) = of_nobody(owner.rule) else {
             return;
         };
-        if let Some(involved) = controller(body) {
+        if let Some(involved) = controller(head, pod) {
             self.events.report(Report {
                 namespace: head.namespace.as_str().to_owned(),
                 involved,
@@ -69,34 +68,18 @@ fn of_nobody(rule: Rule) -> Option<(Severity, &'static str)> {
     }
 }
 
-/// The controller of the pod in a review: read only where something is to be told. A dry run leaves no trace, and whoever
-/// creates a pod of their own sees the answer.
-fn controller(body: &[u8]) -> Option<Reference> {
-    #[derive(Deserialize)]
-    struct Review {
-        request: Request,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Request {
-        dry_run: Option<bool>,
-        object: Object,
-    }
-    #[derive(Deserialize)]
-    struct Object {
-        metadata: Metadata,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Metadata {
-        owner_references: Option<Vec<OwnerReference>>,
-    }
-
-    let Review { request } = serde_json::from_slice(body).ok()?;
-    if request.dry_run == Some(true) {
+/// The controller of a pod. A dry run leaves no trace, and whoever creates a pod of their own sees the answer.
+fn controller(head: &Head<'_>, pod: &Pod<'_>) -> Option<Reference> {
+    if head.dry_run {
         return None;
     }
-    Reference::of_controller(request.object.metadata.owner_references?)
+    let Controller {
+        api_version,
+        kind,
+        name,
+        uid,
+    } = pod.metadata.as_ref()?.controller()?;
+    Reference::new(api_version, kind.kind, name, uid)
 }
 
 #[cfg(test)]
@@ -104,6 +87,7 @@ mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
 
+    use super::super::review::{self, Reviewed, Subject};
     use super::*;
 
     fn owners() -> Value {
@@ -117,8 +101,19 @@ mod tests {
     #[case::of_a_person(json!({"object": {"metadata": {"name": "p"}}}), false)]
     #[case::unreadable(json!({"object": {"metadata": {"ownerReferences": "r"}}}), false)]
     #[case::without_metadata(json!({"object": {}}), false)]
-    fn pods(#[case] request: Value, #[case] reported: bool) {
-        let body = json!({"request": request}).to_string();
-        assert_eq!(controller(body.as_bytes()).is_some(), reported);
+    fn pods(#[case] mut request: Value, #[case] reported: bool) {
+        request["uid"] = json!("7");
+        request["operation"] = json!("CREATE");
+        request["kind"] = json!({"group": "", "version": "v1", "kind": "Pod"});
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request,
+        });
+        let body = review.to_string();
+        let Reviewed { head, subject } = review::read(body.as_bytes()).unwrap();
+        let controller = match &subject {
+            Subject::Pod(pod) => controller(&head, pod),
+            _ => None,
+        };
+        assert_eq!(controller.is_some(), reported);
     }
 }

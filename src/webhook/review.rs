@@ -32,6 +32,8 @@ pub(super) struct Head<'a> {
     pub(super) name: Text<'a>,
     pub(super) requester: Text<'a>,
     pub(super) groups: Vec<Text<'a>>,
+    /// Whether nothing is to come of it.
+    pub(super) dry_run: bool,
 }
 
 impl Head<'_> {
@@ -122,6 +124,8 @@ struct Request<'a, New, Old> {
     name: Option<Text<'a>>,
     #[serde(borrow, default)]
     operation: Text<'a>,
+    #[serde(default)]
+    dry_run: Option<bool>,
     #[serde(borrow, default)]
     user_info: UserInfo<'a>,
     #[serde(default = "none")]
@@ -291,6 +295,7 @@ impl<'a, New, Old> Request<'a, New, Old> {
             name: self.name.unwrap_or_default(),
             requester: self.user_info.username,
             groups: self.user_info.groups.unwrap_or_default(),
+            dry_run: self.dry_run == Some(true),
         };
         Reviewed { head, subject }
     }
