@@ -40,6 +40,7 @@
 //!     secret::Description,
 //!     select::{Shelf, Visible},
 //!     settings::Settings,
+//!     store::Stores,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,7 +53,7 @@
 //! };
 //! let secret = secret.read().ok_or("not one of keyporter's")?.map_err(|broken| broken.problem)?;
 //! let project = Shelf { secrets: vec![secret.into()], ..Shelf::default() };
-//! let visible = Visible { project: &project, user: &Shelf::default() };
+//! let visible = Visible { project: &project, user: &Shelf::default(), stores: &Stores::default() };
 //!
 //! let pod: Pod<'_> = serde_json::from_str(r#"{"spec": {"containers": [{"name": "train"}]}}"#)?;
 //! let request = Request { requester: "alice", person: Some("alice"), groups: &[], namespace: "vision" };

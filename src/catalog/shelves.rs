@@ -8,17 +8,20 @@ use super::item::{Item, Place};
 use crate::inject::name;
 use crate::inject::secret::{Broken, Secret};
 use crate::inject::select::{Shelf, Visible};
+use crate::inject::store::Stores;
 
 /// How many digits of the owner id stand at the end of an object's name.
 const OWNER_ID_IN_NAMES: usize = 8;
 
 static EMPTY: LazyLock<Arc<Shelf>> = LazyLock::new(Arc::default);
+static NO_STORES: LazyLock<Arc<Stores>> = LazyLock::new(Arc::default);
 
 /// What a pod of a namespace and owner may see, at one moment. Cheap to hold; later changes do not show in it.
 #[derive(Debug, Clone)]
 pub struct Shelves {
     project: Arc<Shelf>,
     user: Arc<Shelf>,
+    stores: Arc<Stores>,
 }
 
 impl Shelves {
@@ -28,6 +31,7 @@ impl Shelves {
         Visible {
             project: &self.project,
             user: &self.user,
+            stores: &self.stores,
         }
     }
 }
@@ -56,6 +60,7 @@ impl Namespaces {
         Shelves {
             project: Arc::clone(project.unwrap_or(&EMPTY)),
             user: Arc::clone(user.unwrap_or(&EMPTY)),
+            stores: Arc::clone(&NO_STORES),
         }
     }
 

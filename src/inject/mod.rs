@@ -38,6 +38,7 @@ pub mod select;
 pub mod settings;
 pub mod single_key;
 pub mod stamp;
+pub mod store;
 pub mod template;
 mod text;
 pub mod trust;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::annotations::Wishes;
 use super::git_ssh;
 use super::secret::{Broken, Key, Kind, Scope, Secret};
+use super::store::Stores;
 use super::variable;
 use super::warning::Warning;
 
@@ -26,6 +27,8 @@ pub struct Visible<'a> {
     pub project: &'a Shelf,
     /// The owner's secrets; empty without an owner.
     pub user: &'a Shelf,
+    /// The stores of the pod's namespace.
+    pub stores: &'a Stores,
 }
 
 impl<'a> Visible<'a> {

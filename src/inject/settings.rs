@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::entrants::Entrants;
 use super::identity::Identity;
+use super::store::STORE;
 use super::trust::Trust;
 
 /// Containers that other injectors add for their own use. They need no secrets of ours.
@@ -40,6 +41,8 @@ pub const MOUNT_ROOT: &str = "/konduktor/default-secrets";
 pub struct Settings {
     /// Folder below which secrets of kind `default` are mounted: absolute, without a slash at its end.
     pub mount_root: String,
+    /// Name of the Secret that is a namespace's own store; that of a domain is called `<store>-<domain>`.
+    pub store: String,
     /// Names of containers that get nothing: sidecars of other injectors.
     pub sidecars: BTreeSet<String>,
     /// By what persons are told apart.
@@ -57,6 +60,7 @@ impl Default for Settings {
         let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Self {
             mount_root: MOUNT_ROOT.to_owned(),
+            store: STORE.to_owned(),
             sidecars: set(&SIDECARS),
             identity: Identity::default(),
             trust: Trust::default(),

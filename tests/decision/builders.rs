@@ -10,6 +10,7 @@ use keyporter::inject::proof::Proofs;
 use keyporter::inject::secret::{Broken, Description, Key, Secret};
 use keyporter::inject::select::{Shelf, Visible};
 use keyporter::inject::settings::Settings;
+use keyporter::inject::store::Stores;
 use keyporter::inject::{self, Decision, Denial, Request, Skip, identity, patch};
 use serde_json::{Value, json};
 
@@ -110,6 +111,7 @@ pub(crate) fn broken(description: Description) -> Broken {
 pub(crate) struct Shelves {
     pub(crate) project: Shelf,
     pub(crate) user: Shelf,
+    pub(crate) stores: Stores,
 }
 
 impl Shelves {
@@ -117,6 +119,7 @@ impl Shelves {
         Visible {
             project: &self.project,
             user: &self.user,
+            stores: &self.stores,
         }
     }
 }
