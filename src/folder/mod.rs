@@ -8,8 +8,10 @@
 //! Pure: no file system and no cluster. Paths are names in UTF-8 with `/` between them, the folder's own name first; what
 //! has other names is the caller's to refuse. What a file contains is carried along and never looked at.
 
+pub mod archive;
 mod keys;
 mod size;
+mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,6 +22,7 @@ use crate::inject::layout::{self, LayoutError};
 
 pub use keys::{ARCHIVE, is_data_key};
 pub use size::{MAX_SECRET_SIZE, TooLarge, check_size};
+pub use value::Value;
 
 /// One file.
 #[derive(Clone, PartialEq, Eq)]
