@@ -138,9 +138,9 @@ pub enum Problem {
     Contradiction,
     /// It unpacks to far more than it is.
     Ratio,
-    /// It has more or fewer bytes than it says.
+    /// It has fewer bytes than it says.
     Size,
-    /// It cannot be unpacked, or is not what it was.
+    /// It cannot be unpacked, is not what it was, or has more bytes than it says.
     Damaged,
 }
 
@@ -163,8 +163,8 @@ impl fmt::Display for Problem {
             Self::Overlap => "shares bytes with another part of the archive",
             Self::Contradiction => "has a header that contradicts the directory",
             Self::Ratio => "unpacks to more than 200 times its size",
-            Self::Size => "has another size than the directory says",
-            Self::Damaged => "is damaged",
+            Self::Size => "is smaller than the directory says",
+            Self::Damaged => "is damaged or larger than the directory says",
         })
     }
 }
