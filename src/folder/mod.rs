@@ -3,12 +3,16 @@
 //! ```text
 //!  files (path, executable, content)  ->  Folder  ->  data keys
 //!                                                     keyporter.dev/layout, keyporter.dev/executable
+//!  payload.zip  ->  archive  ->  files  ->  expand  ->  JSON Patch of a Secret
 //! ```
 //!
 //! Pure: no file system and no cluster. Paths are names in UTF-8 with `/` between them, the folder's own name first; what
 //! has other names is the caller's to refuse. What a file contains is carried along and never looked at.
 
 pub mod archive;
+mod change;
+mod contents;
+pub mod expand;
 mod keys;
 mod size;
 mod value;
@@ -20,6 +24,8 @@ use thiserror::Error;
 
 use crate::inject::layout::{self, LayoutError};
 
+pub use change::Change;
+pub use contents::Contents;
 pub use keys::{ARCHIVE, is_data_key};
 pub use size::{MAX_SECRET_SIZE, TooLarge, check_size};
 pub use value::Value;

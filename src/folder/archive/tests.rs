@@ -395,7 +395,7 @@ fn zip64_field(mut part: Part) -> Part {
 #[case::cut_at_the_end(changed(|bytes, _| { bytes.pop(); }), ArchiveError::Surplus)]
 #[case::one_byte_behind(changed(|bytes, _| bytes.push(0)), ArchiveError::Surplus)]
 #[case::comment(changed(|bytes, end| { bytes[end + 20] = 4; bytes.extend(b"note"); }), ArchiveError::Surplus)]
-#[case::an_archive_in_the_comment(changed(|bytes, end| { let whole = bytes.clone(); bytes[end + 20] = whole.len() as u8; bytes.extend(whole); }), ArchiveError::Surplus)]
+#[case::an_archive_in_the_comment(changed(|bytes, end| { let whole = bytes.clone(); bytes[end + 20] = u8::try_from(whole.len()).unwrap(); bytes.extend(whole); }), ArchiveError::Surplus)]
 #[case::before(changed(|bytes, _| { bytes.splice(..0, *b"#!/bin/sh\n"); }), ArchiveError::Surplus)]
 #[case::before_and_counted(changed(|bytes, end| { bytes[end + 16] += 4; bytes.splice(..0, *b"PK\x03\x04"); }), ArchiveError::Entry { name: "aws/config".into(), problem: Problem::Contradiction })]
 #[case::between_files(archive(vec![Part { behind: b"hidden".to_vec(), ..stored("a", b"") }]), ArchiveError::Surplus)]
@@ -436,8 +436,8 @@ fn an_archive_in_an_archive_stays_one() {
 #[test]
 fn what_no_secret_holds_is_only_measured() {
     let bytes = packed(&[
-        ("a", &[b'x'; 700_000], 0o644),
-        ("b", &[b'y'; 700_000], 0o644),
+        ("a", &vec![b'x'; 700_000], 0o644),
+        ("b", &vec![b'y'; 700_000], 0o644),
     ]);
     assert_eq!(
         unpack(&bytes, u64::MAX),
@@ -445,9 +445,9 @@ fn what_no_secret_holds_is_only_measured() {
     );
     assert_eq!(unpack(&bytes, 0), Ok(Unpacked::Large { total: 1_400_000 }));
     // And is refused where something is wrong with it.
-    let mut part = deflated("b", &[b'y'; 700_000]);
+    let mut part = deflated("b", &vec![b'y'; 700_000]);
     part.crc ^= 1;
-    let bytes = archive(vec![deflated("a", &[b'x'; 700_000]), part]);
+    let bytes = archive(vec![deflated("a", &vec![b'x'; 700_000]), part]);
     assert!(unpack(&bytes, ALL).is_err());
 }
 
