@@ -250,6 +250,11 @@ async fn large(cluster: &Cluster) -> Result<()> {
     let data = changed.data.as_ref().expect("data");
     assert!(data.len() == 4 && data["large"].0 == content);
 
+    // The API server compares the values before it asks for anything.
+    let noted = json!({"metadata": {"annotations": {"note": "y".repeat(200_000)}}});
+    let noted = send(alice, namespace, &noted).await?;
+    assert_eq!(noted.data, changed.data);
+
     // One byte more stays packed, and who sent it hears why.
     let kubectl = cluster.kubectl("alice")?.within(namespace);
     let mut new = new.clone();

@@ -101,10 +101,16 @@ fn kind(label: &str, kind: &str) -> Value {
     secret
 }
 
+fn ours() -> Value {
+    let mut secret = kind("parent", "helm");
+    secret["metadata"]["labels"]["keyporter.dev/kind"] = "default".into();
+    secret
+}
+
 /// Whoever registers too much keeps what there is.
 #[rstest]
 #[case::no_konduktors(kind("parent", "helm"), "vision", "alice")]
-#[case::our_default(kind("parent", "helm"), "vision", "alice")]
+#[case::our_own_of_files(ours(), "vision", "alice")]
 #[case::of_another_kind(kind("trainy.ai/secret-kind", "env"), "vision", "alice")]
 #[case::of_another_kind_of_ours(kind("keyporter.dev/kind", "env"), "vision", "alice")]
 #[case::in_a_system_namespace(kind("app", "x"), "kube-system", "alice")]
@@ -128,13 +134,13 @@ async fn a_bad_archive_is_denied_with_the_reason() {
     let webhook = Running::start().await;
     let mut cut = PAYLOAD.to_vec();
     cut.truncate(500);
-    let mut link = PAYLOAD.to_vec();
+    let mut linked = PAYLOAD.to_vec();
     // The mode of an entry in the directory.
-    let at = link
+    let at = linked
         .windows(4)
         .position(|four| four == b"PK\x01\x02")
         .unwrap();
-    link[at + 41] = 0o240;
+    linked[at + 41] = 0o240;
     for (payload, expected) in [
         (
             BASE64.encode(&cut),
@@ -145,7 +151,7 @@ async fn a_bad_archive_is_denied_with_the_reason() {
             "payload.zip is not taken: it is no zip archive",
         ),
         (
-            BASE64.encode(&link),
+            BASE64.encode(&linked),
             "its entry \"project/README\" is a symbolic link",
         ),
     ] {

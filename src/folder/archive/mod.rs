@@ -2,7 +2,7 @@
 //!
 //! The archive has to be exactly that: entries one after the other, their directory, and its end. What leaves room for two
 //! opinions on what is in it is refused, and so is what is no ordinary file. The directory is checked by its bytes
-//! ([`directory`]) before the zip reader sees any of it; then every entry is unpacked, whether it is kept or not, and
+//! before the zip reader sees any of it; then every entry is unpacked, whether it is kept or not, and
 //! measured while that is done. Nothing that an archive says of itself is believed.
 //! <https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT>
 

@@ -31,7 +31,7 @@ fn packed(files: &[(&str, &[u8])]) -> String {
     BASE64.encode(&writer.finish().unwrap().into_inner())
 }
 
-fn secret(data: Json) -> Json {
+fn secret(data: &Json) -> Json {
     json!({"metadata": {"name": "s"}, "data": data})
 }
 
@@ -60,7 +60,7 @@ fn stored(new: &Json, old: Option<&Json>) -> (Json, Option<Packed>) {
     let stored = patched(new, &patch);
     match decide(&stored, old) {
         Outcome::Expanded { patch, .. } | Outcome::Packed { patch, .. } => {
-            assert!(patch.is_empty(), "{patch:?}")
+            assert!(patch.is_empty(), "{patch:?}");
         }
         Outcome::Settled | Outcome::NoArchive => {}
         refused @ Outcome::Refused(_) => panic!("{refused:?}"),
@@ -122,7 +122,7 @@ const MINE: &str = "bWluZQ==";
 #[test]
 fn a_new_folder() {
     let payload = archive(&["project/aws/config", "project/gcp/config", "project/run"]);
-    let new = secret(json!({"payload.zip": payload}));
+    let new = secret(&json!({"payload.zip": payload}));
     let stored = expanded(&new, None);
     assert_eq!(stored["data"]["payload.zip"], payload);
     let files = [
@@ -148,7 +148,7 @@ fn an_archive_in_base64_once_more() {
     let mut twice = archive(&["a/b"]);
     twice.insert(10, '\n');
     let stored = expanded(
-        &secret(json!({"payload.zip": BASE64.encode(twice.as_bytes())})),
+        &secret(&json!({"payload.zip": BASE64.encode(twice.as_bytes())})),
         None,
     );
     is_tree(&stored, &[("a/b", "a/b")]);
@@ -157,7 +157,7 @@ fn an_archive_in_base64_once_more() {
 #[test]
 fn the_client_sends_another_folder() {
     let old = expanded(
-        &secret(json!({"payload.zip": archive(&["p/a", "p/b", "p/run"]), "own": MINE})),
+        &secret(&json!({"payload.zip": archive(&["p/a", "p/b", "p/run"]), "own": MINE})),
         None,
     );
     let new = with(&old, ARCHIVE, &archive(&["p/b", "p/c", "q/a"]));
@@ -183,7 +183,7 @@ fn the_client_sends_another_folder() {
 #[test]
 fn what_has_not_changed_stays_as_it_is() {
     let old = expanded(
-        &secret(json!({"payload.zip": archive(&["p/a", "p/b"])})),
+        &secret(&json!({"payload.zip": archive(&["p/a", "p/b"])})),
         None,
     );
     let mut new = with(&old, "own", MINE);
@@ -195,12 +195,12 @@ fn what_has_not_changed_stays_as_it_is() {
 #[test]
 fn the_users_own_keys_are_never_touched() {
     let before = expanded(
-        &secret(json!({"payload.zip": archive(&["p/a"]), "a": MINE})),
+        &secret(&json!({"payload.zip": archive(&["p/a"]), "a": MINE})),
         None,
     );
     is_tree(&before, &[("p/a", "p/a"), ("a", "mine")]);
 
-    let old = expanded(&secret(json!({"payload.zip": archive(&["p/a"])})), None);
+    let old = expanded(&secret(&json!({"payload.zip": archive(&["p/a"])})), None);
     let after = expanded(&with(&old, "a", MINE), Some(&old));
     is_tree(&after, &[("p/a", "p/a"), ("a", "mine")]);
 
@@ -217,7 +217,7 @@ fn the_users_own_keys_are_never_touched() {
 
 #[test]
 fn the_users_own_annotations_stay() {
-    let mut new = secret(json!({"payload.zip": archive(&["p/a"]), "mine": MINE, "other": MINE}));
+    let mut new = secret(&json!({"payload.zip": archive(&["p/a"]), "mine": MINE, "other": MINE}));
     new["metadata"]["annotations"] = json!({
         "keyporter.dev/layout": r#"{"mine":"deep/mine","gone":"x"}"#,
         "keyporter.dev/executable": r#"["other"]"#,
@@ -240,8 +240,8 @@ fn the_users_own_annotations_stay() {
 #[test]
 fn what_loses_its_annotations_gets_them_again() {
     let payload = archive(&["p/a", "q/a"]);
-    let old = expanded(&secret(json!({"payload.zip": payload})), None);
-    let new = secret(json!({"payload.zip": payload}));
+    let old = expanded(&secret(&json!({"payload.zip": payload})), None);
+    let new = secret(&json!({"payload.zip": payload}));
     assert_eq!(expanded(&new, Some(&old)), old);
     // With the files, one of which is the user's now.
     let mut new = with(&old, "a", MINE);
@@ -255,7 +255,7 @@ fn what_loses_its_annotations_gets_them_again() {
 #[test]
 fn an_archive_that_goes_takes_its_files_along() {
     let old = expanded(
-        &secret(json!({"payload.zip": archive(&["p/a", "p/run"]), "own": MINE})),
+        &secret(&json!({"payload.zip": archive(&["p/a", "p/run"]), "own": MINE})),
         None,
     );
     let mut new = old.clone();
@@ -278,7 +278,7 @@ fn noise(length: usize) -> Vec<u8> {
 #[test]
 fn what_does_not_fit_stays_packed() {
     let small = expanded(
-        &secret(json!({"payload.zip": archive(&["p/a"]), "own": MINE})),
+        &secret(&json!({"payload.zip": archive(&["p/a"]), "own": MINE})),
         None,
     );
     let large = packed(&[("p/b", &noise(600_000))]);
@@ -293,7 +293,7 @@ fn what_does_not_fit_stays_packed() {
             "its files have 1200000 bytes, more than the 1048576",
         ),
     ] {
-        let alone = secret(json!({"payload.zip": payload, "own": MINE}));
+        let alone = secret(&json!({"payload.zip": payload, "own": MINE}));
         let (left, why) = stored(&alone, None);
         assert_eq!(left, alone);
         let why = why.unwrap().to_string();
@@ -319,7 +319,7 @@ fn nearly_too_large() {
     let fill = room(&files(&data)) - data.len() - 1;
     let own = BASE64.encode(&vec![b'o'; fill]);
     let old = expanded(
-        &secret(json!({"payload.zip": files(&data), "own": own})),
+        &secret(&json!({"payload.zip": files(&data), "own": own})),
         None,
     );
     data[0] ^= 1;
@@ -336,7 +336,7 @@ fn nearly_too_large() {
 #[case::a_key_called_like_the_folder(json!({"p": MINE}), "beside the other keys, the path \"p/a\" lies below \"p\", which is a file")]
 #[case::an_archive_without_a_folder(json!({"payload.zip": archive(&["payload.zip"])}), "two files lie at the path \"payload.zip\"")]
 fn what_cannot_lie_together_stays_packed(#[case] more: Json, #[case] expected: &str) {
-    let mut new = secret(json!({"payload.zip": archive(&["p/a"])}));
+    let mut new = secret(&json!({"payload.zip": archive(&["p/a"])}));
     for (key, value) in more.as_object().unwrap() {
         new["data"][key] = value.clone();
     }
@@ -349,7 +349,7 @@ fn what_cannot_lie_together_stays_packed(#[case] more: Json, #[case] expected: &
 #[case("keyporter.dev/layout", "{")]
 #[case("keyporter.dev/executable", "{}")]
 fn annotations_that_nobody_can_read_stay(#[case] name: &str, #[case] text: &str) {
-    let mut new = secret(json!({"payload.zip": archive(&["p/a"])}));
+    let mut new = secret(&json!({"payload.zip": archive(&["p/a"])}));
     new["metadata"]["annotations"] = json!({name: text});
     let (stored, why) = stored(&new, None);
     assert_eq!(stored, new);
@@ -363,7 +363,7 @@ fn names_longer_than_annotations() {
         .map(|number| format!("{folder}/{folder}/{number}"))
         .collect();
     let paths: Vec<_> = paths.iter().map(String::as_str).collect();
-    let mut new = secret(json!({"payload.zip": archive(&paths[..300])}));
+    let mut new = secret(&json!({"payload.zip": archive(&paths[..300])}));
     expanded(&new, None);
     new["metadata"]["annotations"] = json!({"note": "x".repeat(120_000)});
     assert_eq!(stored(&new, None).1, Some(Packed::Names));
@@ -378,7 +378,7 @@ fn names_longer_than_annotations() {
 #[case::upwards(json!({"payload.zip": packed(&[("../a", b"hunter2-canary")])}), "its entry \"../a\" has a path with a part that starts with \"..\"")]
 #[case::below_a_file(json!({"payload.zip": archive(&["a/b", "a"])}), "the path \"a/b\" lies below \"a\", which is a file")]
 fn refused(#[case] data: Json, #[case] expected: &str) {
-    let new = secret(data);
+    let new = secret(&data);
     let Outcome::Refused(refused) = decide(&new, None) else {
         panic!("taken")
     };
@@ -388,7 +388,7 @@ fn refused(#[case] data: Json, #[case] expected: &str) {
     assert_eq!(stored, new);
     assert_eq!(why, Some(Packed::Refused(refused)));
     // But nobody puts it in the place of another.
-    let old = expanded(&secret(json!({"payload.zip": archive(&["p/a"])})), None);
+    let old = expanded(&secret(&json!({"payload.zip": archive(&["p/a"])})), None);
     let mut changed = old.clone();
     changed["data"]["payload.zip"] = new["data"]["payload.zip"].clone();
     assert!(matches!(decide(&changed, Some(&old)), Outcome::Refused(_)));
@@ -397,14 +397,14 @@ fn refused(#[case] data: Json, #[case] expected: &str) {
 #[test]
 fn without_an_archive_there_is_nothing_to_do() {
     for data in [json!({"a": MINE}), json!({}), Json::Null] {
-        assert!(matches!(decide(&secret(data), None), Outcome::NoArchive));
+        assert!(matches!(decide(&secret(&data), None), Outcome::NoArchive));
     }
     assert!(matches!(decide(&json!({}), None), Outcome::NoArchive));
 }
 
 #[test]
 fn values_are_not_shown() {
-    let new = secret(json!({"payload.zip": packed(&[("p/a", b"hunter2-canary")]), "own": MINE}));
+    let new = secret(&json!({"payload.zip": packed(&[("p/a", b"hunter2-canary")]), "own": MINE}));
     let text = new.to_string();
     let contents: Contents<'_> = serde_json::from_str(&text).unwrap();
     let outcome = expand(&contents, None);
@@ -442,7 +442,7 @@ fn act() -> impl Strategy<Value = Act> {
 proptest! {
     #[test]
     fn files_and_own_keys_are_all_there_is(acts in prop::collection::vec(act(), 1..8)) {
-        let mut secret = secret(json!({}));
+        let mut secret = secret(&json!({}));
         let (mut files, mut own) = (BTreeSet::new(), BTreeMap::new());
         let mut made = false;
         for act in acts {
