@@ -92,6 +92,9 @@ pub enum Packed {
         "payload.zip stays packed: the names of its files are longer than annotations can hold"
     )]
     Names,
+    /// Nothing in it, as of a folder with files that the client leaves out.
+    #[error("payload.zip stays packed: {}", FolderError::Empty)]
+    Empty,
     /// It was refused if it were new.
     #[error("payload.zip stays packed: {0}")]
     Refused(Refused),
@@ -143,6 +146,7 @@ fn unpacked(new: &Contents<'_>, payload: &str, former: &Former<'_>) -> Result<Ou
     let others: Vec<_> = sizes(others).collect();
     let taken: u64 = others.iter().map(|(_, size)| size).sum();
     match unpack(&archive, MAX_SECRET_SIZE.saturating_sub(taken))? {
+        Unpacked::Files(files) if files.is_empty() => Err(Stop::Packed(Packed::Empty)),
         Unpacked::Files(files) => former.replaced(new, files),
         Unpacked::Large { total } => Err(Stop::Packed(too_large(others, total))),
     }
@@ -226,9 +230,15 @@ impl<'c> Former<'c> {
 
     /// The patch that leaves nothing of them.
     fn cleared(&self, new: &Contents<'_>) -> Vec<Change> {
+        let gone = self.without(&[]);
         match Draft::of(new, self) {
-            Ok(draft) => draft.patch(new, &self.without(&[]), None),
-            Err(_) => vec![],
+            Ok(draft) => draft.patch(new, &gone, None),
+            // What the user wrote there stays as it is.
+            Err(_) => {
+                let there = gone.keys().filter(|key| new.value(key).is_some());
+                let list = marker(new).map(|_| Change::no_annotation(names::EXPANDED));
+                there.map(|key| Change::no_value(key)).chain(list).collect()
+            }
         }
     }
 

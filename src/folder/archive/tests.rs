@@ -281,6 +281,12 @@ fn broken(change: impl FnOnce(&mut Part)) -> Vec<u8> {
     one(part)
 }
 
+/// Info-ZIP's field with another name, which some readers take.
+fn unicode_path(name: &[u8], other: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(5 + other.len()).unwrap().to_le_bytes();
+    [b"up", &length[..], &[1], &crc(name).to_le_bytes(), other].concat()
+}
+
 #[rstest]
 #[case::not_utf8(broken(|part| part.name = b"aws/\xff".to_vec()), Problem::NotUtf8)]
 #[case::not_utf8_but_marked(broken(|part| { part.name = b"aws/\xff".to_vec(); part.flags = UTF8; }), Problem::NotUtf8)]
@@ -305,6 +311,7 @@ fn broken(change: impl FnOnce(&mut Part)) -> Vec<u8> {
 #[case::another_checksum(broken(|part| part.crc ^= 1), Problem::Damaged)]
 #[case::damaged(broken(|part| part.packed[0] = 0xff), Problem::Damaged)]
 #[case::another_name_before_it(broken(|part| part.listed = Some(b"aws/y".to_vec())), Problem::Contradiction)]
+#[case::another_name_behind_it(broken(|part| part.extra = unicode_path(&part.name, b"aws/y")), Problem::Contradiction)]
 #[case::another_size_before_it(broken(|part| part.local = Some((part.crc, part.size + 1))), Problem::Contradiction)]
 #[case::another_checksum_before_it(broken(|part| part.local = Some((1, part.size))), Problem::Contradiction)]
 #[case::nothing_there(broken(|part| part.at = Some(1)), Problem::Contradiction)]

@@ -351,9 +351,30 @@ fn what_cannot_lie_together_stays_packed(#[case] more: Json, #[case] expected: &
 fn annotations_that_nobody_can_read_stay(#[case] name: &str, #[case] text: &str) {
     let mut new = secret(&json!({"payload.zip": archive(&["p/a"])}));
     new["metadata"]["annotations"] = json!({name: text});
-    let (stored, why) = stored(&new, None);
-    assert_eq!(stored, new);
+    let (left, why) = stored(&new, None);
+    assert_eq!(left, new);
     assert!(matches!(why, Some(Packed::Layout(_))), "{why:?}");
+
+    // Nor are the files of before with a new archive.
+    let old = expanded(&secret(&json!({"payload.zip": archive(&["p/run"])})), None);
+    let mut new = with(&old, ARCHIVE, &archive(&["p/a"]));
+    new["metadata"]["annotations"][name] = text.into();
+    let (left, _) = stored(&new, Some(&old));
+    assert_eq!(left["data"].as_object().unwrap().len(), 1);
+    let annotations = left["metadata"]["annotations"].as_object().unwrap();
+    assert_eq!(annotations[name], text);
+    assert!(
+        !annotations.contains_key(names::EXPANDED),
+        "{annotations:?}"
+    );
+}
+
+/// As the client makes it of a folder with nothing but `.DS_Store`.
+#[test]
+fn an_archive_without_files() {
+    let new = secret(&json!({"payload.zip": packed(&[]), "own": MINE}));
+    let (left, why) = stored(&new, None);
+    assert_eq!((left, why), (new, Some(Packed::Empty)));
 }
 
 #[test]
@@ -374,7 +395,6 @@ fn names_longer_than_annotations() {
 #[case::no_base64(json!({"payload.zip": "hunter2-canary"}), "it is not base64")]
 #[case::empty_value(json!({"payload.zip": ""}), "it is no zip archive")]
 #[case::null(json!({"payload.zip": null}), "it is no zip archive")]
-#[case::empty_archive(json!({"payload.zip": packed(&[])}), "there is no file in it")]
 #[case::upwards(json!({"payload.zip": packed(&[("../a", b"hunter2-canary")])}), "its entry \"../a\" has a path with a part that starts with \"..\"")]
 #[case::below_a_file(json!({"payload.zip": archive(&["a/b", "a"])}), "the path \"a/b\" lies below \"a\", which is a file")]
 fn refused(#[case] data: Json, #[case] expected: &str) {
