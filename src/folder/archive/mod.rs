@@ -198,6 +198,7 @@ pub fn unpack(bytes: &[u8], keep: u64) -> Result<Unpacked, ArchiveError> {
         let mut file = archive
             .by_index_with_options(index, options)
             .map_err(|_| entry.is(Problem::Contradiction))?;
+        // That both readers speak of the same entry.
         if file.name_raw() != entry.name || file.central_header_start() != entry.at {
             return Err(entry.is(Problem::Contradiction));
         }
