@@ -11,6 +11,9 @@ pub const PREFIX: &str = "keyporter.dev/";
 /// Label of a Namespace (`enabled`) or of a pod (`disabled` opts it out).
 pub const INJECT: &str = "keyporter.dev/inject";
 
+/// Label of a Namespace: the domain that it belongs to, whose [store](super::store) its pods may refer to.
+pub const DOMAIN: &str = "keyporter.dev/domain";
+
 /// Label of a Secret: how it reaches a pod. Its presence makes a Secret one of keyporter's.
 pub const KIND: &str = "keyporter.dev/kind";
 /// Label of a Secret: the secret name; the object's name where it is absent.
