@@ -39,13 +39,15 @@ pub const FORCE_DELETE: &str = "keyporter.dev/force-delete";
 pub const CONTAINERS: &str = "keyporter.dev/containers";
 /// Annotation of a pod: the name of the secret of kind `auth` that becomes `AUTH_SECRET`.
 pub const AUTH_SECRET: &str = "keyporter.dev/auth-secret";
+/// Annotation of a pod: files from secrets, `secret:NAME[?][/KEY]:/absolute/path`, one a line or comma-separated.
+pub const FILES: &str = "keyporter.dev/files";
 /// Annotation of a pod, the record of what it got: JSON list of `{secret, name, kind, scope, resourceVersion}`.
 /// Label of a pod: `true` where it got anything.
 pub const INJECTED: &str = "keyporter.dev/injected";
 
 /// Annotations by which a pod's author chooses. They are the author's, not keyporter's own marks: changing one changes
 /// what the pod gets.
-pub const WISHES: [&str; 2] = [CONTAINERS, AUTH_SECRET];
+pub const WISHES: [&str; 3] = [CONTAINERS, AUTH_SECRET, FILES];
 
 /// Konduktor's label that marks its Secrets (value [`KONDUKTOR_PARENT`]).
 pub const KONDUKTOR_MARK: &str = "parent";
@@ -81,6 +83,8 @@ pub struct Wishes<'a> {
     pub containers: Option<Vec<&'a str>>,
     /// The secret that becomes `AUTH_SECRET`.
     pub auth_secret: Option<&'a str>,
+    /// The list of files from secrets.
+    pub files: Option<&'a str>,
 }
 
 impl<'a> Wishes<'a> {
@@ -113,6 +117,7 @@ impl<'a> Wishes<'a> {
             opted_out,
             containers,
             auth_secret,
+            files: metadata.annotations.get(FILES),
         })
     }
 
