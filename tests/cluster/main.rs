@@ -39,6 +39,7 @@ mod project;
 mod reinvocation;
 mod second_key;
 mod secret_guard;
+mod stores;
 #[allow(
     dead_code,
     reason = "shared with the demo; each program uses a part of it"
@@ -111,6 +112,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         reinvocation::trials(harness),
         in_use::trials(harness),
         second_key::trials(harness),
+        stores::trials(harness),
     ]
     .into_iter()
     .flatten()
