@@ -355,7 +355,11 @@ struct At<'a> {
 
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of container {:?}", self.spot, self.container)
+        let container = self.container;
+        match self.spot {
+            Spot::Variable(name) => write!(f, "env {name} of container {container:?}"),
+            spot => write!(f, "{spot} of container {container:?}"),
+        }
     }
 }
 
