@@ -393,7 +393,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         "command": ["${secrets.none}", "${secrets.none} ${secrets.nil}"],
     }));
     let files = "secret:token:relative,secret:token:/a,secret:tls/tls.crt:/a,\
-                 secret:token:/b/../c,secret:none:/d,nonsense";
+                 secret:token:/b/../c,secret:none:/d,nonsense,secret:token:/a/b";
     let mut shelves = everything();
     let layout = json!({"k": "/etc/passwd"});
     let broken = broken(mine("default", "broken", &["k"]).layout(&layout));

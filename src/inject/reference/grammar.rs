@@ -76,6 +76,9 @@ pub enum Malformed {
     /// Two files in one place.
     #[error("another entry has the same mount path")]
     PathTwice,
+    /// A file inside a file.
+    #[error("mount path lies below that of another entry, which is a file")]
+    BelowFile,
 }
 
 /// Reads an env value that is a reference to a secret by its name. `None`: it is ordinary text.
