@@ -29,6 +29,8 @@ mod precedence;
 mod properties;
 mod purity;
 mod record;
+mod reference_properties;
+mod references;
 mod second_pass;
 mod secret_stamps;
 mod secrets;

@@ -47,16 +47,16 @@ pub struct Entry<'a> {
 pub enum Malformed {
     /// No name of a secret.
     #[error(
-        "bad name; a name has 1 to 63 characters a-z, 0-9 and -, and starts and ends with a letter or digit"
+        "bad name, a name has 1 to 63 characters a-z, 0-9 and -, and starts and ends with a letter or digit"
     )]
     Name,
     /// No key of a Secret.
     #[error(
-        "bad key; a key has 1 to 253 characters a-z, A-Z, 0-9, -, _ and ., and does not start with \"..\""
+        "bad key, a key has 1 to 253 characters a-z, A-Z, 0-9, -, _ and ., and does not start with \"..\""
     )]
     Key,
     /// A `?` somewhere else.
-    #[error("the ? stands once, after the name: secret:NAME?/KEY")]
+    #[error("a ? stands after the name (secret:NAME?/KEY)")]
     QuestionMark,
     /// An entry of files that names no secret or no path.
     #[error("an entry is secret:NAME:/path or secret:NAME/KEY:/path")]
@@ -76,6 +76,9 @@ pub enum Malformed {
     /// Two files in one place.
     #[error("another entry has the same mount path")]
     PathTwice,
+    /// A file inside a file.
+    #[error("mount path lies below that of another entry, which is a file")]
+    BelowFile,
 }
 
 /// Reads an env value that is a reference to a secret by its name. `None`: it is ordinary text.

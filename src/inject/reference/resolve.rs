@@ -120,7 +120,7 @@ pub enum Unresolved {
         problem: String,
     },
     /// Several keys and no choice.
-    #[error("the secret has several keys; write one of {keys} behind the name: secret:NAME/KEY")]
+    #[error("the secret has several keys, write one of {keys} behind the name (secret:NAME/KEY)")]
     KeyNeeded {
         /// The keys.
         keys: String,
@@ -129,13 +129,13 @@ pub enum Unresolved {
     #[error("the secret has no keys")]
     NoKeys,
     /// Another key.
-    #[error("the secret has no such key; it has {keys}")]
+    #[error("the secret has no such key, it has {keys}")]
     NoKey {
         /// The keys.
         keys: String,
     },
     /// No store.
-    #[error("the namespace has no store; it would be the Secret {object}")]
+    #[error("the namespace has no store, which would be the Secret {object}")]
     NoStore {
         /// The name of the store.
         object: String,
@@ -151,7 +151,7 @@ pub enum Unresolved {
 }
 
 fn meant(similar: Option<&str>) -> String {
-    similar.map_or_else(String::new, |name| format!("; did you mean {name:?}?"))
+    similar.map_or_else(String::new, |name| format!(" (did you mean {name:?}?)"))
 }
 
 /// Finds what references mean.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::text::{may_refer, write};
-use super::{Entry, Piece, Refused, Resolver, Source, Target, entries, named, pieces};
+use super::{Entry, Malformed, Piece, Refused, Resolver, Source, Target, entries, named, pieces};
 use crate::inject::changes::{ContainerChanges, Group, NewValue, NewVariable};
 use crate::inject::place::containers;
 use crate::inject::pod::{Container, Spec, Text};
@@ -312,12 +312,7 @@ impl<'a> Work<'a, '_> {
 
     fn files(&mut self, list: &'a str) {
         const PLACE: &str = "keyporter.dev/files";
-        let mut paths = HashSet::new();
-        for (text, entry) in entries(list) {
-            let entry = entry.and_then(|entry| {
-                let is_new = paths.insert(entry.path);
-                is_new.then_some(entry).ok_or(super::Malformed::PathTwice)
-            });
+        for (text, entry) in apart(list) {
             let Entry { secret, path } = match entry {
                 Ok(entry) => entry,
                 Err(why) => {
@@ -346,6 +341,33 @@ impl<'a> Work<'a, '_> {
     }
 }
 
+/// The entries of the annotation, of which no two may lie in each other's way.
+fn apart(list: &str) -> Vec<(&str, Result<Entry<'_>, Malformed>)> {
+    let mut all: Vec<_> = entries(list).collect();
+    let places = all.iter().enumerate().filter_map(|(index, (_, entry))| {
+        let path = entry.as_ref().ok()?.path;
+        Some((path.split('/').collect::<Vec<_>>(), index))
+    });
+    let mut places: Vec<_> = places.collect();
+    // What lies below a path follows it at once.
+    places.sort();
+    let mut outer: Option<Vec<&str>> = None;
+    for (place, index) in places {
+        let problem = match &outer {
+            Some(outer) if *outer == place => Malformed::PathTwice,
+            Some(outer) if place.starts_with(outer) => Malformed::BelowFile,
+            _ => {
+                outer = Some(place);
+                continue;
+            }
+        };
+        if let Some((_, entry)) = all.get_mut(index) {
+            *entry = Err(problem);
+        }
+    }
+    all
+}
+
 /// Where a reference stands.
 #[derive(Clone, Copy)]
 struct At<'a> {
@@ -355,7 +377,11 @@ struct At<'a> {
 
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of container {:?}", self.spot, self.container)
+        let container = self.container;
+        match self.spot {
+            Spot::Variable(name) => write!(f, "env {name} of container {container:?}"),
+            spot => write!(f, "{spot} of container {container:?}"),
+        }
     }
 }
 
