@@ -41,13 +41,23 @@ pub const CONTAINERS: &str = "keyporter.dev/containers";
 pub const AUTH_SECRET: &str = "keyporter.dev/auth-secret";
 /// Annotation of a pod: files from secrets, `secret:NAME[?][/KEY]:/absolute/path`, one a line or comma-separated.
 pub const FILES: &str = "keyporter.dev/files";
+/// Annotation of a pod: variables from stores, as IOMETE's `envSecrets`.
+pub const ENV_SECRETS: &str = "keyporter.dev/env-secrets";
+/// Annotation of a pod: Spark configuration from stores, as IOMETE's `sparkConfSecrets`.
+pub const SPARK_CONF_SECRETS: &str = "keyporter.dev/spark-conf-secrets";
 /// Annotation of a pod, the record of what it got: JSON list of `{secret, name, kind, scope, resourceVersion}`.
 /// Label of a pod: `true` where it got anything.
 pub const INJECTED: &str = "keyporter.dev/injected";
 
 /// Annotations by which a pod's author chooses. They are the author's, not keyporter's own marks: changing one changes
 /// what the pod gets.
-pub const WISHES: [&str; 3] = [CONTAINERS, AUTH_SECRET, FILES];
+pub const WISHES: [&str; 5] = [
+    CONTAINERS,
+    AUTH_SECRET,
+    FILES,
+    ENV_SECRETS,
+    SPARK_CONF_SECRETS,
+];
 
 /// Konduktor's label that marks its Secrets (value [`KONDUKTOR_PARENT`]).
 pub const KONDUKTOR_MARK: &str = "parent";
@@ -85,6 +95,10 @@ pub struct Wishes<'a> {
     pub auth_secret: Option<&'a str>,
     /// The list of files from secrets.
     pub files: Option<&'a str>,
+    /// The list of variables from stores.
+    pub env_secrets: Option<&'a str>,
+    /// The list of Spark configuration from stores.
+    pub spark_conf_secrets: Option<&'a str>,
 }
 
 impl<'a> Wishes<'a> {
@@ -118,7 +132,15 @@ impl<'a> Wishes<'a> {
             containers,
             auth_secret,
             files: metadata.annotations.get(FILES),
+            env_secrets: metadata.annotations.get(ENV_SECRETS),
+            spark_conf_secrets: metadata.annotations.get(SPARK_CONF_SECRETS),
         })
+    }
+
+    /// Whether an annotation refers to secrets.
+    pub(super) fn refer(&self) -> bool {
+        let lists = [self.files, self.env_secrets, self.spark_conf_secrets];
+        lists.iter().any(Option::is_some)
     }
 
     /// Whether the wishes let a container of this name take part.

@@ -534,11 +534,11 @@ fn resolve<'a>(
     visible: Visible<'a>,
     settings: &Settings,
 ) -> Result<References<'a>, Vec<Refused>> {
-    if !reference::any(&pod.spec, wishes.files) {
+    if !wishes.refer() && !reference::any(&pod.spec) {
         return Ok(References::default());
     }
     let resolver = Resolver::new(visible, owner, &settings.store);
-    reference::resolve(&pod.spec, wishes.files, &resolver)
+    reference::resolve(&pod.spec, wishes, settings, &resolver)
 }
 
 /// Reasons that leave the pod no say.

@@ -45,7 +45,12 @@ fn chosen<'a>(
     containers(spec).filter(|(_, _, container)| is_chosen(container, wishes, settings))
 }
 
-fn is_chosen(container: &Container<'_>, wishes: &Wishes<'_>, settings: &Settings) -> bool {
+/// Whether a container takes part.
+pub(super) fn is_chosen(
+    container: &Container<'_>,
+    wishes: &Wishes<'_>,
+    settings: &Settings,
+) -> bool {
     wishes.choose(&container.name) && !settings.sidecars.contains(container.name.as_str())
 }
 

@@ -74,6 +74,13 @@ pub enum Warning<'a> {
         /// The variable.
         variable: &'a str,
     },
+    /// The container gives a key of Spark's configuration, which a reference asks for, another value.
+    OwnConfiguration {
+        /// The container.
+        container: &'a str,
+        /// The key.
+        key: &'a str,
+    },
     /// The annotation that chooses containers names some that are not there.
     UnknownContainers(Vec<&'a str>),
     /// A person wrote another owner into a pod or workload of theirs.
@@ -196,6 +203,10 @@ impl fmt::Display for Warning<'_> {
                 write!(f, "container {container:?} ")?;
                 self.write_container(f)
             }
+            Self::OwnConfiguration { container, key } => write!(
+                f,
+                "container {container:?} sets the Spark configuration {key} itself, and its own counts"
+            ),
             Self::UnknownContainers(names) => {
                 let names = Names(names);
                 write!(

@@ -23,6 +23,7 @@ mod guard;
 mod identity;
 mod image_pull;
 mod in_use;
+mod iomete;
 mod owners;
 mod pods;
 mod precedence;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::iomete::{List, Mistake};
 use super::{Malformed, Unresolved};
 
 /// The longest text of a reference that a sentence quotes, in characters.
@@ -28,6 +29,27 @@ impl Refused {
         }
     }
 
+    /// An entry of one of IOMETE's lists, or the list as a whole.
+    pub(super) fn misread(list: List, mistake: &Mistake<'_>) -> Self {
+        let key = mistake.key.as_deref();
+        let place = mistake.number.map_or_else(
+            || "annotation of the pod".to_owned(),
+            |number| entry(list, number),
+        );
+        Self {
+            malformed: true,
+            ..Self::new(key.unwrap_or(list.annotation()), place, &mistake.why)
+        }
+    }
+
+    /// Options for Spark that have no place.
+    pub(super) fn homeless(reference: &str, place: String, why: &str) -> Self {
+        Self {
+            malformed: true,
+            ..Self::new(reference, place, &why)
+        }
+    }
+
     pub(super) fn unresolved(reference: &str, place: String, why: &Unresolved) -> Self {
         Self::new(reference, place, why)
     }
@@ -40,6 +62,11 @@ impl Refused {
             malformed: false,
         }
     }
+}
+
+/// Where an entry of one of IOMETE's lists stands.
+pub(super) fn entry(list: List, number: usize) -> String {
+    format!("entry {number} of {}", list.annotation())
 }
 
 impl fmt::Display for Refused {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
+use super::iomete::Object;
 use super::{Named, Stored};
 use crate::inject::name::owner_id;
 use crate::inject::secret::{Broken, Key, Secret};
@@ -140,6 +141,12 @@ pub enum Unresolved {
         /// The name of the store.
         object: String,
     },
+    /// No Vault.
+    #[error("no Vault source {id} is configured")]
+    NoVault {
+        /// The id of the Vault configuration.
+        id: String,
+    },
     /// No store with this key.
     #[error("there is no such key in {stores}{}", meant(.similar.as_deref()))]
     NotInStore {
@@ -235,6 +242,19 @@ impl<'a, 's> Resolver<'a, 's> {
             stores: object.to_owned(),
             similar: similar(key, names(&store.keys)),
         })
+    }
+
+    /// The secret of an entry of IOMETE's lists.
+    pub fn object(&self, object: Object<'a>) -> Result<Target<'a>, Unresolved> {
+        match object {
+            Object::Kubernetes { key, domain: None } => self.of_store(self.store, key),
+            Object::Kubernetes {
+                key,
+                domain: Some(domain),
+            } => self.of_store(&store::of_domain(self.store, domain), key),
+            Object::Vault { id } => Err(Unresolved::NoVault { id: id.to_owned() }),
+            Object::Older(stored) => self.stored(stored),
+        }
     }
 
     /// A broken one of the owner is no reason to take the project's, which may be something else.

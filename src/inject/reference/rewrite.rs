@@ -4,16 +4,23 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use super::iomete::{self, Assignment, List};
 use super::text::{may_refer, write};
 use super::{Entry, Malformed, Piece, Refused, Resolver, Source, Target, entries, named, pieces};
+use super::{refused, spark};
+use crate::inject::annotations::Wishes;
 use crate::inject::changes::{ContainerChanges, Group, NewValue, NewVariable};
 use crate::inject::place::containers;
 use crate::inject::pod::{Container, Spec, Text};
 use crate::inject::secret::Secret;
+use crate::inject::settings::Settings;
 use crate::inject::warning::Warning;
 
 /// The names of hidden variables begin so; a number follows.
 const HIDDEN: &str = "KEYPORTER_REF_";
+
+/// The most options for Spark in all containers of a pod together.
+const OPTIONS: usize = 10_000;
 
 /// What the references of a pod mean.
 #[derive(Debug, Default)]
@@ -129,22 +136,20 @@ impl fmt::Display for Spot<'_> {
 }
 
 /// Whether a pod has anything that looks like a reference. Nearly none has.
-pub(in crate::inject) fn any(spec: &Spec<'_>, files: Option<&str>) -> bool {
-    files.is_some()
-        || containers(spec).any(|(_, _, container)| {
-            let mut values = container.env.iter().flatten().filter_map(own_value);
-            let mut texts =
-                (container.command.iter().flatten()).chain(container.args.iter().flatten());
-            values.any(|value| named(value).is_some() || may_refer(value))
-                || texts.any(|text| may_refer(text.as_str()))
-        })
+pub(in crate::inject) fn any(spec: &Spec<'_>) -> bool {
+    containers(spec).any(|(_, _, container)| {
+        let mut values = container.env.iter().flatten().filter_map(own_value);
+        let mut texts = (container.command.iter().flatten()).chain(container.args.iter().flatten());
+        values.any(|value| named(value).is_some() || may_refer(value))
+            || texts.any(|text| may_refer(text.as_str()))
+    })
 }
 
-/// Resolves all references of a pod. `files` is the annotation `keyporter.dev/files`. Those that mean nothing come back
-/// all together, sorted.
+/// Resolves all references of a pod and of its annotations. Those that mean nothing come back all together, sorted.
 pub(in crate::inject) fn resolve<'a>(
     spec: &'a Spec<'a>,
-    files: Option<&'a str>,
+    wishes: &Wishes<'a>,
+    settings: &Settings,
     resolver: &Resolver<'a, '_>,
 ) -> Result<References<'a>, Vec<Refused>> {
     let mut work = Work {
@@ -152,11 +157,18 @@ pub(in crate::inject) fn resolve<'a>(
         references: References::default(),
         refused: vec![],
     };
+    let options = work.configuration(spec, wishes, settings);
     for (group, index, container) in containers(spec) {
-        work.container(group, index, container);
+        let runs_spark = options.runners.contains(&(group, index));
+        let of_it = options.values.as_slice();
+        let of_it = if runs_spark { of_it } else { &[] };
+        work.container(group, index, container, of_it);
     }
-    if let Some(files) = files {
+    if let Some(files) = wishes.files {
         work.files(files);
+    }
+    if let Some(list) = wishes.env_secrets {
+        work.references.variables = work.assignments(List::Variables, list);
     }
     let Work {
         references,
@@ -179,7 +191,13 @@ struct Work<'a, 'r> {
 }
 
 impl<'a> Work<'a, '_> {
-    fn container(&mut self, group: Group, index: usize, container: &'a Container<'a>) {
+    fn container(
+        &mut self,
+        group: Group,
+        index: usize,
+        container: &'a Container<'a>,
+        options: &[(&'a str, Target<'a>)],
+    ) {
         let mut hidden = Hidden::new(container);
         let mut values = Vec::new();
         for (place, variable) in container.env.iter().flatten().enumerate() {
@@ -200,8 +218,11 @@ impl<'a> Work<'a, '_> {
             };
             self.list(list.as_deref().unwrap_or_default(), at, &mut hidden)
         };
-        let command = list(&container.command, Spot::Command);
-        let args = list(&container.args, Spot::Args);
+        let mut command = list(&container.command, Spot::Command);
+        let mut args = list(&container.args, Spot::Args);
+        if !options.is_empty() {
+            self.options(container, options, &mut hidden, [&mut command, &mut args]);
+        }
         if !values.is_empty() || command.is_some() || args.is_some() {
             self.references.containers.push(InContainer {
                 group,
@@ -310,6 +331,121 @@ impl<'a> Work<'a, '_> {
         }
     }
 
+    /// What one of IOMETE's lists asks for.
+    fn assignments(&mut self, list: List, text: &'a str) -> Vec<(&'a str, Target<'a>)> {
+        let (assignments, mistakes) = iomete::read(list, text);
+        let misread = mistakes
+            .iter()
+            .map(|mistake| Refused::misread(list, mistake));
+        self.refused.extend(misread);
+        let mut targets = Vec::new();
+        for Assignment {
+            number,
+            key,
+            secret,
+        } in assignments
+        {
+            match self.resolver.object(secret) {
+                Ok(target) => targets.push((key, target)),
+                Err(why) => {
+                    let place = refused::entry(list, number);
+                    self.refused.push(Refused::unresolved(key, place, &why));
+                }
+            }
+        }
+        targets
+    }
+
+    /// The options for Spark, and the containers that run it.
+    fn configuration(
+        &mut self,
+        spec: &'a Spec<'a>,
+        wishes: &Wishes<'a>,
+        settings: &Settings,
+    ) -> Options<'a> {
+        const PLACE: &str = "annotation of the pod";
+        let mut options = Options::default();
+        let Some(list) = wishes.spark_conf_secrets else {
+            return options;
+        };
+        let refused = self.refused.len();
+        options.values = self.assignments(List::Configuration, list);
+        if options.values.is_empty() && self.refused.len() == refused {
+            return options;
+        }
+        // What the pod can do without is left out: an empty value is one as well.
+        let is_there = |target: &Target<'_>| matches!(target, Target::There { .. });
+        options.values.retain(|(_, target)| is_there(target));
+        let annotation = List::Configuration.annotation();
+        let why = match spark::runners(spec, wishes, settings) {
+            Some(runners) if runners.len().saturating_mul(options.values.len()) > OPTIONS => {
+                "that many options in that many containers are more than a pod can hold"
+            }
+            Some(runners) => {
+                options.runners = runners;
+                return options;
+            }
+            None => {
+                "which container runs Spark is not known; name it in the annotation keyporter.dev/containers"
+            }
+        };
+        let refused = Refused::homeless(annotation, PLACE.to_owned(), why);
+        self.refused.push(refused);
+        options
+    }
+
+    /// Puts Spark's options into the command or the arguments of a container.
+    fn options(
+        &mut self,
+        container: &'a Container<'a>,
+        options: &[(&'a str, Target<'a>)],
+        hidden: &mut Hidden<'a>,
+        [command, args]: [&mut Option<Vec<Cow<'a, str>>>; 2],
+    ) {
+        let name = container.name.as_str();
+        let Some(place) = spark::place(container) else {
+            let annotation = List::Configuration.annotation();
+            let place = format!("annotation of the pod, for container {name:?}");
+            let why = "a shell starts the container; write ${secrets.KEY} into what it runs";
+            let refused = Refused::homeless(annotation, place, why);
+            self.refused.push(refused);
+            return;
+        };
+        let (list, own, at, spot) = match place {
+            spark::Place::Command(at) => (command, &container.command, at, Spot::Command),
+            spark::Place::Args(at) => (args, &container.args, at, Spot::Args),
+        };
+        let mut new = Vec::new();
+        for (key, target) in options {
+            match spark::own_value(container, key) {
+                Some(value) if is_variable(container, value, target) => {}
+                Some(_) => {
+                    let warning = Warning::OwnConfiguration {
+                        container: name,
+                        key,
+                    };
+                    self.references.warnings.push(warning);
+                }
+                None => {
+                    let variable = hidden.variable(target);
+                    let [option, _] = spark::OPTIONS;
+                    new.push(option.into());
+                    new.push(format!("{key}=$({variable})").into());
+                    let at = At {
+                        container: name,
+                        spot,
+                    };
+                    self.take(Ok(target.clone()), at);
+                }
+            }
+        }
+        if !new.is_empty() {
+            let own = own.iter().flatten();
+            let own = || own.map(|text| Cow::Borrowed(text.as_str())).collect();
+            spark::insert(list.get_or_insert_with(own), at, new);
+        }
+    }
+
     fn files(&mut self, list: &'a str) {
         const PLACE: &str = "keyporter.dev/files";
         for (text, entry) in apart(list) {
@@ -366,6 +502,31 @@ fn apart(list: &str) -> Vec<(&str, Result<Entry<'_>, Malformed>)> {
         }
     }
     all
+}
+
+/// Options for Spark.
+#[derive(Default)]
+struct Options<'a> {
+    values: Vec<(&'a str, Target<'a>)>,
+    /// The containers that run it.
+    runners: Vec<(Group, usize)>,
+}
+
+/// Whether a value is the hidden variable of a container for this target.
+fn is_variable(container: &Container<'_>, value: &str, target: &Target<'_>) -> bool {
+    let name = value
+        .strip_prefix("$(")
+        .and_then(|rest| rest.strip_suffix(')'));
+    let Some(name) = name.filter(|name| name.starts_with(HIDDEN)) else {
+        return false;
+    };
+    let Target::There { source, key, .. } = target else {
+        return false;
+    };
+    let reference = container
+        .variable(name)
+        .and_then(|variable| variable.value_from.as_ref()?.secret_key_ref.as_ref());
+    reference.is_some_and(|own| own.name == *source.object() && own.key == **key)
 }
 
 /// Where a reference stands.
