@@ -349,7 +349,13 @@ impl Work<'_> {
             Decision::Skip(..) | Decision::Deny(_) => vec![],
         };
         outcome.subjects.push(subject);
-        self.apply(outcome, operations)
+        let is_injected = !operations.is_empty();
+        self.apply(outcome, operations)?;
+        let pod = outcome.document.pointer_mut(pointer);
+        if let Some(pod) = pod.filter(|_| is_injected) {
+            drop_empty_values(pod);
+        }
+        Ok(())
     }
 
     fn values(&self, patch: &[patch::Operation<'_>]) -> Result<Vec<Value>, OfflineError> {
@@ -377,6 +383,26 @@ impl Work<'_> {
         })?;
         outcome.patch.extend(operations);
         Ok(())
+    }
+}
+
+/// Takes the empty values off that references leave beside `valueFrom`: the API server stores none either.
+fn drop_empty_values(pod: &mut Value) {
+    for list in ["initContainers", "containers"] {
+        let containers = pod.pointer_mut(&format!("/spec/{list}"));
+        for container in containers
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            let env = container.get_mut("env").and_then(Value::as_array_mut);
+            for variable in env.into_iter().flatten().filter_map(Value::as_object_mut) {
+                let is_empty = variable.get("value").and_then(Value::as_str) == Some("");
+                if is_empty && variable.contains_key("valueFrom") {
+                    variable.shift_remove("value");
+                }
+            }
+        }
     }
 }
 

@@ -36,6 +36,7 @@ mod operator;
 mod opted_out;
 mod pods;
 mod project;
+mod references_in_pods;
 mod reinvocation;
 mod second_key;
 mod secret_guard;
@@ -109,6 +110,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         operation::trials(harness),
         operator::trials(harness),
         opted_out::trials(harness),
+        references_in_pods::trials(harness),
         reinvocation::trials(harness),
         in_use::trials(harness),
         second_key::trials(harness),
