@@ -4,6 +4,7 @@
 //! request + pod + what its owner may see  ->  decide  ->  Skip(reason) | Inject(plan) | Deny(reason)
 //!                                                           plan  ->  patch  ->  JSON Patch
 //! request + workload (new, old)           ->  stamp   ->  the owner's name on its pod templates
+//! SparkApplication (new, old)             ->  spark_application  ->  what stores give to it
 //! request + metadata of a Secret          ->  secret_stamp  ->  the owner's name on it
 //!                                             single_key, in_use  ->  its creation or deletion is refused
 //! ```
@@ -38,6 +39,7 @@ pub mod secret_stamp;
 pub mod select;
 pub mod settings;
 pub mod single_key;
+pub mod spark_application;
 pub mod stamp;
 pub mod store;
 pub mod template;

@@ -28,6 +28,7 @@ pub struct Operation<'a> {
 enum Value<'a> {
     Text(Cow<'a, str>),
     Texts(&'a [Cow<'a, str>]),
+    Json(serde_json::Value),
     ValueFrom(ValueFrom<'a>),
     Map(Entries<'a>),
     Metadata(NewMetadata<'a>),
@@ -394,6 +395,11 @@ impl<'a> Operation<'a> {
             path,
             value,
         }
+    }
+
+    /// Adds any JSON.
+    pub(super) fn json(path: String, value: serde_json::Value) -> Self {
+        Self::add(path, Value::Json(value))
     }
 
     /// Adds annotations to the object whose `metadata` is at `path`.

@@ -74,10 +74,10 @@ pub enum Warning<'a> {
         /// The variable.
         variable: &'a str,
     },
-    /// The container gives a key of Spark's configuration, which a reference asks for, another value.
+    /// A key of Spark's configuration, which a reference asks for, has another value already.
     OwnConfiguration {
-        /// The container.
-        container: &'a str,
+        /// The container that gives it; `None`: a `SparkApplication`.
+        container: Option<&'a str>,
         /// The key.
         key: &'a str,
     },
@@ -203,10 +203,16 @@ impl fmt::Display for Warning<'_> {
                 write!(f, "container {container:?} ")?;
                 self.write_container(f)
             }
-            Self::OwnConfiguration { container, key } => write!(
-                f,
-                "container {container:?} sets the Spark configuration {key} itself, and its own counts"
-            ),
+            Self::OwnConfiguration { container, key } => {
+                match container {
+                    Some(container) => write!(f, "container {container:?}")?,
+                    None => f.write_str("the application")?,
+                }
+                write!(
+                    f,
+                    " sets the Spark configuration {key} itself, and its own counts"
+                )
+            }
             Self::UnknownContainers(names) => {
                 let names = Names(names);
                 write!(

@@ -8,8 +8,9 @@ use crate::inject::guard::Foreign;
 use crate::inject::reference::Referral;
 use crate::inject::secret::{Broken, Secret};
 use crate::inject::select::Visible;
+use crate::inject::spark_application::Filled;
 use crate::inject::warning::Warning;
-use crate::inject::{Decision, Denial, Report};
+use crate::inject::{Decision, Denial, Report, Skip};
 
 /// A pod, or a pod template, and what became of it.
 #[derive(Debug)]
@@ -107,6 +108,25 @@ impl Subject {
                 }
             }
         }
+    }
+
+    /// What a `SparkApplication` itself gets.
+    pub(super) fn fill(&mut self, filled: &Filled<'_>) {
+        self.fate = match filled.stores.len() {
+            0 => Fate::Skipped {
+                reason: Skip::NothingPlaced.as_str(),
+            },
+            secrets => Fate::Injected { secrets },
+        };
+        self.warnings
+            .extend(filled.warnings.iter().map(ToString::to_string));
+        self.rows.extend(filled.stores.iter().map(|store| Row {
+            secret: (*store).to_owned(),
+            kind: "store",
+            scope: "project",
+            container: String::new(),
+            how: "env of driver and executor, sparkConf".to_owned(),
+        }));
     }
 
     fn tell_report(&mut self, report: &Report<'_>, visible: Visible<'_>) {

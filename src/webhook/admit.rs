@@ -14,6 +14,7 @@ use crate::inject::object::Object;
 use crate::inject::owner::Owner;
 use crate::inject::pod::Pod;
 use crate::inject::reference::Refused;
+use crate::inject::spark_application::{self, Filled};
 use crate::inject::stamp::{self, Answers, Stamping, WorkloadRequest};
 use crate::inject::warning::Warning;
 use crate::inject::{self, Decision, Denial, Report, Request, Skip, identity, patch, template};
@@ -117,6 +118,21 @@ impl Webhook {
                     let foreseen = self.foresee(request, (new, old), &decided);
                     let answer = match foreseen {
                         Ok(references) => foreseen_by(answer_stamping(decided), &references),
+                        Err(denial) => denied(&denial),
+                    };
+                    // Stores are everybody's.
+                    let shelves = self.catalog.shelves(request.namespace, None);
+                    let visible = shelves.visible();
+                    let kind = head.object_kind();
+                    let filled = spark_application::fill(
+                        kind,
+                        (new, old),
+                        request.namespace,
+                        visible,
+                        &self.settings,
+                    );
+                    let answer = match filled {
+                        Ok(filled) => filled_by(answer, filled),
                         Err(denial) => denied(&denial),
                     };
                     return self.finish(head, Resource::Workload, answer, started);
@@ -287,6 +303,24 @@ fn answer_stamping(stamping: Stamping<'_>) -> Answer<'_> {
 fn foreseen_by<'a>(mut answer: Answer<'a>, references: &[Refused]) -> Answer<'a> {
     let told: Vec<_> = references.iter().map(Warning::PodsRefused).collect();
     answer.warnings.extend(warnings(&told));
+    answer
+}
+
+/// Adds what an application itself gets.
+fn filled_by<'a>(mut answer: Answer<'a>, filled: Filled<'a>) -> Answer<'a> {
+    if answer.denied.is_some() {
+        return answer;
+    }
+    answer.warnings.extend(warnings(&filled.warnings));
+    if !filled.patch.is_empty() {
+        answer.patch.extend(filled.patch);
+        answer.audit = Audit {
+            decision: "inject",
+            reason: "injected",
+            injected: Some(filled.stores.len().to_string()),
+            ..answer.audit
+        };
+    }
     answer
 }
 

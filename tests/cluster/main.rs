@@ -40,6 +40,7 @@ mod references_in_pods;
 mod reinvocation;
 mod second_key;
 mod secret_guard;
+mod spark;
 mod stores;
 #[allow(
     dead_code,
@@ -115,6 +116,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         in_use::trials(harness),
         second_key::trials(harness),
         stores::trials(harness),
+        spark::trials(harness),
     ]
     .into_iter()
     .flatten()

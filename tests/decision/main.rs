@@ -36,5 +36,6 @@ mod second_pass;
 mod secret_stamps;
 mod secrets;
 mod single_key;
+mod spark_application;
 mod stamp_properties;
 mod stamps;

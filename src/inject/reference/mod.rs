@@ -31,4 +31,6 @@ pub use rewrite::{KeyFile, References, Referral, Spot};
 pub use text::{Piece, pieces};
 
 pub(super) use earlier::earlier;
-pub(super) use rewrite::{InContainer, any, resolve};
+pub(super) use refused::entry;
+pub(super) use rewrite::{HIDDEN, InContainer, any, resolve};
+pub(super) use text::{may_refer, write};

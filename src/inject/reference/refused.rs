@@ -30,7 +30,7 @@ impl Refused {
     }
 
     /// An entry of one of IOMETE's lists, or the list as a whole.
-    pub(super) fn misread(list: List, mistake: &Mistake<'_>) -> Self {
+    pub(in crate::inject) fn misread(list: List, mistake: &Mistake<'_>) -> Self {
         let key = mistake.key.as_deref();
         let place = mistake.number.map_or_else(
             || "annotation of the pod".to_owned(),
@@ -50,7 +50,7 @@ impl Refused {
         }
     }
 
-    pub(super) fn unresolved(reference: &str, place: String, why: &Unresolved) -> Self {
+    pub(in crate::inject) fn unresolved(reference: &str, place: String, why: &Unresolved) -> Self {
         Self::new(reference, place, why)
     }
 
@@ -65,7 +65,7 @@ impl Refused {
 }
 
 /// Where an entry of one of IOMETE's lists stands.
-pub(super) fn entry(list: List, number: usize) -> String {
+pub(in crate::inject) fn entry(list: List, number: usize) -> String {
     format!("entry {number} of {}", list.annotation())
 }
 

@@ -17,7 +17,7 @@ use crate::inject::settings::Settings;
 use crate::inject::warning::Warning;
 
 /// The names of hidden variables begin so; a number follows.
-const HIDDEN: &str = "KEYPORTER_REF_";
+pub(in crate::inject) const HIDDEN: &str = "KEYPORTER_REF_";
 
 /// The most options for Spark in all containers of a pod together.
 const OPTIONS: usize = 10_000;
@@ -420,10 +420,8 @@ impl<'a> Work<'a, '_> {
             match spark::own_value(container, key) {
                 Some(value) if is_variable(container, value, target) => {}
                 Some(_) => {
-                    let warning = Warning::OwnConfiguration {
-                        container: name,
-                        key,
-                    };
+                    let container = Some(name);
+                    let warning = Warning::OwnConfiguration { container, key };
                     self.references.warnings.push(warning);
                 }
                 None => {

@@ -22,7 +22,7 @@ pub enum Piece<'a> {
 }
 
 /// Whether a text may hold a reference. Cheap: nearly none does.
-pub(super) fn may_refer(text: &str) -> bool {
+pub(in crate::inject) fn may_refer(text: &str) -> bool {
     text.as_bytes().contains(&b'$') && text.contains(STORE)
 }
 
@@ -110,7 +110,7 @@ fn after_unit(tail: &str) -> &str {
 }
 
 /// The text that Kubernetes expands to what the parts say, with a variable for each reference.
-pub(super) fn write<'a>(
+pub(in crate::inject) fn write<'a>(
     pieces: &[Piece<'a>],
     mut variable: impl FnMut(Stored<'a>) -> String,
 ) -> String {
