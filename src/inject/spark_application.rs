@@ -1,4 +1,4 @@
-//! SparkApplications of the Spark operator: what stores give to their driver, executors and Spark configuration.
+//! `SparkApplication`s of the Spark operator: what stores give to their driver, executors and Spark configuration.
 //! <https://github.com/kubeflow/spark-operator/blob/master/docs/api-docs.md>
 //!
 //! They have no pod template that Kubernetes expands anything in, so the object itself gets it when it is made or changed:
@@ -317,58 +317,65 @@ impl<'a> Work<'a, '_> {
     fn configuration(&mut self) -> BTreeMap<&'a str, String> {
         let mut new = BTreeMap::new();
         for (key, text) in self.application.spark_conf() {
-            let pieces = if may_refer(text) {
-                pieces(text)
-            } else {
-                vec![]
-            };
-            let mut value = String::new();
-            let mut refers = false;
-            for piece in pieces {
-                match piece {
-                    Piece::Plain(text) | Piece::Literal(text) => value.push_str(text),
-                    Piece::Reference(reference) => {
-                        refers = true;
-                        let place = format!("sparkConf {key}");
-                        let target = self.resolver.stored(reference);
-                        let target = self.take(&reference.to_string(), &place, target);
-                        // What the application can do without is empty, and keeps the texts around it apart.
-                        if let Some(target) = target {
-                            value.push_str(&in_configuration(key, &self.hide(&target, 0..2)));
-                        }
-                    }
-                }
-            }
-            if refers {
-                new.insert(key, value);
+            if may_refer(text) {
+                new.extend(self.in_text(key, text).map(|text| (key, text)));
             }
         }
         for list in self.application.annotation(names::SPARK_CONF_SECRETS) {
             for (key, target) in self.assignments(List::Configuration, list) {
                 // What the application can do without is left out.
-                if !matches!(target, Target::There { .. }) {
-                    continue;
-                }
-                let own = self.own_configuration(key);
-                let own = own.map(|own| own.as_str().unwrap_or_default());
-                match new.get(key).map(String::as_str).or(own) {
-                    Some(own) => match self.hidden.named(key, own, &target) {
-                        Some((name, value)) => self.add(&name, &value, 0..2),
-                        None => {
-                            let container = None;
-                            let warning = Warning::OwnConfiguration { container, key };
-                            self.filled.warnings.push(warning);
-                        }
-                    },
-                    None => {
-                        let variable = self.hide(&target, 0..2);
-                        self.note(&target);
-                        new.insert(key, in_configuration(key, &variable));
-                    }
+                if matches!(target, Target::There { .. }) {
+                    self.configure(&mut new, key, &target);
                 }
             }
         }
         new
+    }
+
+    /// The value of a configuration key with variables for its references; `None` if it has none.
+    fn in_text(&mut self, key: &str, text: &'a str) -> Option<String> {
+        let place = format!("sparkConf {key}");
+        let mut value = String::new();
+        let mut refers = false;
+        for piece in pieces(text) {
+            match piece {
+                Piece::Plain(text) | Piece::Literal(text) => value.push_str(text),
+                Piece::Reference(reference) => {
+                    refers = true;
+                    let target = self.resolver.stored(reference);
+                    let target = self.take(&reference.to_string(), &place, target);
+                    // What the application can do without is empty, and keeps the texts around it apart.
+                    if let Some(target) = target {
+                        value.push_str(&in_configuration(key, &self.hide(&target, 0..2)));
+                    }
+                }
+            }
+        }
+        refers.then_some(value)
+    }
+
+    /// What a list says of a configuration key, unless the application itself says something else.
+    fn configure(
+        &mut self,
+        new: &mut BTreeMap<&'a str, String>,
+        key: &'a str,
+        target: &Target<'a>,
+    ) {
+        let own = self.own_configuration(key);
+        let own = own.map(|own| own.as_str().unwrap_or_default());
+        let Some(own) = new.get(key).map(String::as_str).or(own) else {
+            let variable = self.hide(target, 0..2);
+            self.note(target);
+            new.insert(key, in_configuration(key, &variable));
+            return;
+        };
+        if let Some((name, value)) = self.hidden.named(key, own, target) {
+            self.add(&name, &value, 0..2);
+        } else {
+            let container = None;
+            let warning = Warning::OwnConfiguration { container, key };
+            self.filled.warnings.push(warning);
+        }
     }
 
     fn own_configuration(&self, key: &str) -> Option<&'a Value> {
@@ -632,9 +639,10 @@ fn source(value: &NewValue<'_>) -> Value {
     else {
         return Value::Null;
     };
-    let mut reference = json!({"name": object, "key": key});
-    if *optional {
-        reference["optional"] = true.into();
-    }
+    let reference = if *optional {
+        json!({"name": object, "key": key, "optional": true})
+    } else {
+        json!({"name": object, "key": key})
+    };
     json!({ "secretKeyRef": reference })
 }

@@ -1,4 +1,4 @@
-//! IOMETE's lists of secrets: in pods that run Spark, and in SparkApplications.
+//! IOMETE's lists of secrets: in pods that run Spark, and in `SparkApplication`s.
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{

@@ -2,6 +2,7 @@
 
 use keyporter::inject::settings::Settings;
 use keyporter::inject::store::STORE;
+use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -286,4 +287,62 @@ fn nothing_is_asked_for_by_empty_lists() {
     let pod = pod_of([container("a"), container("b")]);
     let pod = annotated(annotated(pod, ENV, "[]"), SPARK, "[]");
     assert_eq!(inject(&pod, &stores()).skip().as_str(), "no-secrets");
+}
+
+fn entries(keys: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let secrets = prop::sample::select(vec![
+        ("finance", "both"),
+        ("finance", "finance"),
+        ("sales", "sales"),
+    ]);
+    let entries = prop::collection::btree_map(prop::sample::select(keys), secrets, 0..4);
+    entries.prop_map(|entries| {
+        let entries = entries.into_iter();
+        let entries: Value = entries
+            .map(|(key, (domain, name))| of(key, domain, name))
+            .collect();
+        entries.to_string()
+    })
+}
+
+fn words() -> impl Strategy<Value = Value> {
+    let words = prop::sample::select(vec![
+        "driver",
+        "spark-submit",
+        "/opt/spark/bin/pyspark",
+        "--conf",
+        "-c",
+        "spark.a=own",
+        "--conf=spark.b=own",
+        "spark.a=$(KEYPORTER_REF_1)",
+        "${secrets.both}",
+        "x ${secrets.none?}",
+        "app.jar",
+        "$(A)",
+    ]);
+    let list = prop::collection::vec(words, 0..5).prop_map(Value::from);
+    prop_oneof![Just(Value::Null), list]
+}
+
+proptest! {
+    #[test]
+    fn the_patch_only_adds_and_a_second_pass_nothing(
+        (command, args) in (words(), words()),
+        own in prop::collection::btree_map("A|B|KEYPORTER_REF_[12]", "x|\\$\\{secrets.both\\}", 0..3),
+        (env, spark) in (entries(&["A", "B", "AUTH_SECRET"]), entries(&["spark.a", "spark.b", "spark.c"])),
+    ) {
+        let own: Value = own.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        let pod = pod(json!({"command": command, "args": args, "env": own}));
+        let pod = annotated(annotated(pod, ENV, &env), SPARK, &spark);
+        let shelves = with_stores(shelves([user("auth", "key", &["AUTH_SECRET"])]));
+        let first = inject(&pod, &shelves);
+        for operation in first.patch.as_array().into_iter().flatten() {
+            prop_assert_eq!(&operation["op"], "add");
+        }
+        if let Ok(after) = &first.result {
+            let second = inject(after, &shelves);
+            prop_assert!(second.result.is_err(), "{:#}\n{:#}", after, second.patch);
+            prop_assert_eq!(&second.in_effect, &first.in_effect);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! SparkApplications: what stores give to driver, executors and Spark configuration.
+//! `SparkApplication`s: what stores give to driver, executors and Spark configuration.
 
 use keyporter::inject::Denial;
 use keyporter::inject::object::Kind;
@@ -22,12 +22,14 @@ fn of(key: &str, domain: &str, name: &str) -> Value {
 }
 
 fn application(annotations: Value, spec: Value) -> Value {
-    json!({
+    let mut object = json!({
         "apiVersion": VERSION,
         "kind": "SparkApplication",
-        "metadata": {"name": "pi", "namespace": NAMESPACE, "annotations": annotations},
-        "spec": spec,
-    })
+        "metadata": {"name": "pi", "namespace": NAMESPACE},
+    });
+    object["metadata"]["annotations"] = annotations;
+    object["spec"] = spec;
+    object
 }
 
 fn annotations(env: &[Value], spark: &[Value]) -> Value {
