@@ -28,4 +28,4 @@ pub use rewrite::{KeyFile, References, Referral, Spot};
 pub use text::{Piece, pieces};
 
 pub(super) use earlier::earlier;
-pub(super) use rewrite::{InContainer, any, resolve};
+pub(super) use rewrite::{InContainer, any, is_hidden, resolve};

@@ -1,5 +1,6 @@
 //! What a reference means for the owner of a pod.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use thiserror::Error;
@@ -16,6 +17,8 @@ const OWNER_ID_IN_NAMES: usize = 8;
 const ANY_KEY: &str = "value";
 /// The most names that a sentence lists.
 const LISTED: usize = 10;
+/// For how many names others are looked for that are like them.
+const HINTS: usize = 20;
 /// How many letters may be wrong in a name that is meant.
 const WRONG_LETTERS: usize = 2;
 
@@ -160,8 +163,17 @@ pub struct Resolver<'a, 's> {
     visible: Visible<'a>,
     owner: Option<&'s str>,
     store: &'s str,
-    user: HashMap<&'a str, &'a Secret>,
-    project: HashMap<&'a str, &'a Secret>,
+    user: Names<'a>,
+    project: Names<'a>,
+    /// How many names may still be looked for that are like another: that takes time, and nobody reads many.
+    hints: Cell<usize>,
+}
+
+/// What a shelf has, by the name that people use.
+#[derive(Debug, Default)]
+struct Names<'a> {
+    secrets: HashMap<&'a str, &'a Secret>,
+    broken: HashMap<&'a str, &'a Broken>,
 }
 
 impl<'a, 's> Resolver<'a, 's> {
@@ -172,8 +184,9 @@ impl<'a, 's> Resolver<'a, 's> {
             visible,
             owner,
             store,
-            user: by_name(visible.user),
-            project: by_name(visible.project),
+            user: Names::of(visible.user),
+            project: Names::of(visible.project),
+            hints: Cell::new(HINTS),
         }
     }
 
@@ -233,23 +246,17 @@ impl<'a, 's> Resolver<'a, 's> {
         }
         Err(Unresolved::NotInStore {
             stores: object.to_owned(),
-            similar: similar(key, names(&store.keys)),
+            similar: self.hint(key, names(&store.keys)),
         })
     }
 
     /// A broken one of the owner is no reason to take the project's, which may be something else.
     fn secret(&self, name: &str) -> Result<Option<&'a Secret>, Unresolved> {
-        let shelves = [
-            (&self.user, self.visible.user),
-            (&self.project, self.visible.project),
-        ];
-        for (by_name, shelf) in shelves {
-            if let Some(secret) = by_name.get(name) {
+        for shelf in [&self.user, &self.project] {
+            if let Some(secret) = shelf.secrets.get(name) {
                 return Ok(Some(secret));
             }
-            let is_meant = |broken: &&Broken| is_called(&broken.object, name);
-            let mut broken = shelf.broken.iter().map(AsRef::as_ref);
-            if let Some(broken) = broken.find(is_meant) {
+            if let Some(broken) = shelf.broken.get(name) {
                 return Err(Unresolved::Broken {
                     object: broken.object.to_string(),
                     problem: broken.problem.to_string(),
@@ -267,13 +274,19 @@ impl<'a, 's> Resolver<'a, 's> {
     }
 
     fn no_secret(&self, name: &str) -> Unresolved {
-        let names = self.user.keys().chain(self.project.keys()).copied();
-        let similar = similar(name, names);
+        let names = self.user.secrets.keys().chain(self.project.secrets.keys());
+        let similar = self.hint(name, names.copied());
         if self.owner.is_some() {
             Unresolved::NoSecret { similar }
         } else {
             Unresolved::NotOfProject { similar }
         }
+    }
+
+    /// A name that may be meant.
+    fn hint<'n>(&self, name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
+        self.hints.set(self.hints.get().checked_sub(1)?);
+        similar(name, names)
     }
 
     fn not_in_store(&self, key: &str) -> Unresolved {
@@ -287,7 +300,7 @@ impl<'a, 's> Resolver<'a, 's> {
                 object: self.store.to_owned(),
             };
         }
-        let similar = similar(key, there.iter().flat_map(|store| names(&store.keys)));
+        let similar = self.hint(key, there.iter().flat_map(|store| names(&store.keys)));
         let objects: Vec<_> = there.iter().map(|store| &*store.object).collect();
         Unresolved::NotInStore {
             stores: objects.join(" and "),
@@ -297,6 +310,14 @@ impl<'a, 's> Resolver<'a, 's> {
 }
 
 impl<'a> Target<'a> {
+    /// Whether this is a key of this object.
+    pub(in crate::inject) fn is_key(&self, object: &str, name: &str) -> bool {
+        match self {
+            Self::There { source, key, .. } => source.object() == object && *key == name,
+            Self::Absent { object: other, key } => other == object && *key == name,
+        }
+    }
+
     fn there(source: Source<'a>, key: &'a str, optional: bool) -> Self {
         Self::There {
             source,
@@ -306,22 +327,28 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Of equal names the newer one: it stands later.
-fn by_name(shelf: &Shelf) -> HashMap<&str, &Secret> {
-    let secrets = shelf.secrets.iter().map(AsRef::as_ref);
-    secrets
-        .map(|secret: &Secret| (&*secret.name, secret))
-        .collect()
+impl<'a> Names<'a> {
+    fn of(shelf: &'a Shelf) -> Self {
+        // Of equal names the newer one: it stands later.
+        let secrets = shelf.secrets.iter().map(AsRef::as_ref);
+        let broken = shelf.broken.iter().map(AsRef::as_ref);
+        Self {
+            secrets: secrets
+                .map(|secret: &Secret| (&*secret.name, secret))
+                .collect(),
+            broken: broken
+                .flat_map(|broken: &Broken| called(&broken.object).map(move |name| (name, broken)))
+                .collect(),
+        }
+    }
 }
 
-/// Whether the object of a broken secret, whose own name is not known, is called as that of `name` would be.
-fn is_called(object: &str, name: &str) -> bool {
-    let Some(rest) = object.strip_prefix(name) else {
-        return false;
-    };
+/// What a broken secret may be called, whose own name is not known: as its object, or without the owner's id.
+fn called(object: &str) -> impl Iterator<Item = &str> {
     let is_id =
         |id: &str| id.len() == OWNER_ID_IN_NAMES && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    rest.is_empty() || rest.strip_prefix('-').is_some_and(is_id)
+    let parts = object.rsplit_once('-').filter(|(_, id)| is_id(id));
+    std::iter::once(object).chain(parts.map(|(name, _)| name))
 }
 
 fn key_of<'a>(keys: &'a [Key], name: &str) -> Option<&'a str> {
@@ -398,13 +425,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case("token", true)]
-    #[case("token-2bd806c9", true)]
-    #[case("token-2bd806c", false)]
-    #[case("token-2bd806cx", false)]
-    #[case("token2bd806c9", false)]
-    #[case("tok", false)]
-    fn objects(#[case] object: &str, #[case] expected: bool) {
-        assert_eq!(is_called(object, "token"), expected);
+    #[case("token", &["token"])]
+    #[case("token-2bd806c9", &["token-2bd806c9", "token"])]
+    #[case("token-2bd806c", &["token-2bd806c"])]
+    #[case("token-2bd806cx", &["token-2bd806cx"])]
+    #[case("token2bd806c9", &["token2bd806c9"])]
+    fn names_of_broken_secrets(#[case] object: &str, #[case] expected: &[&str]) {
+        assert_eq!(called(object).collect::<Vec<_>>(), expected);
     }
 }
