@@ -372,29 +372,45 @@ fn listed(keys: &[Key]) -> String {
 fn similar<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
     let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
     let wanted = plain(name);
-    let wrong = WRONG_LETTERS.min(wanted.chars().count() / 2);
+    let wrong = WRONG_LETTERS.min(wanted.len() / 2);
     let near = names.filter_map(|other| {
-        let distance = distance(&wanted, &plain(other));
+        if other.len().abs_diff(wanted.len()) > wrong {
+            return None;
+        }
+        let distance = distance(wanted.as_bytes(), plain(other).as_bytes());
         (distance <= wrong).then_some((distance, other))
     });
     near.min().map(|(_, other)| other.to_owned())
 }
 
 /// How many letters have to be put in, taken out or changed to make one word of the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    // Most words that are like each other are the same at both ends.
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (rest(one, same), rest(other, same));
+    let ends = one.iter().rev().zip(other.iter().rev());
+    let same = ends.take_while(|(a, b)| a == b).count();
+    let (one, other) = (head(one, one.len() - same), head(other, other.len() - same));
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
+    for (line, letter) in one.iter().enumerate() {
         let mut left = line + 1;
         let mut next = vec![left];
         for ((there, above), diagonal) in other.iter().zip(row.iter().skip(1)).zip(&row) {
-            let changed = diagonal + usize::from(letter != *there);
+            let changed = diagonal + usize::from(letter != there);
             left = changed.min(left + 1).min(above + 1);
             next.push(left);
         }
         row = next;
     }
     row.last().copied().unwrap_or_default()
+}
+
+fn rest(word: &[u8], from: usize) -> &[u8] {
+    word.get(from..).unwrap_or_default()
+}
+
+fn head(word: &[u8], length: usize) -> &[u8] {
+    word.get(..length).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -409,8 +425,10 @@ mod tests {
     #[case("", "abc", 3)]
     #[case("abc", "", 3)]
     #[case("kitten", "sitting", 3)]
+    #[case("aab", "aaab", 1)]
+    #[case("token", "token-token", 6)]
     fn distances(#[case] one: &str, #[case] other: &str, #[case] expected: usize) {
-        assert_eq!(distance(one, other), expected);
+        assert_eq!(distance(one.as_bytes(), other.as_bytes()), expected);
     }
 
     #[rstest]
