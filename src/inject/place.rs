@@ -694,9 +694,9 @@ mod tests {
                 .map(|variable| variable.name.to_string());
             (one.index, names.collect())
         };
-        let changed = changes.containers.iter().map(names).collect();
+        let variables = changes.containers.iter().map(names).collect();
         let warnings = selection.warnings.iter().map(ToString::to_string);
-        (changed, warnings.collect())
+        (variables, warnings.collect())
     }
 
     #[test]
