@@ -55,7 +55,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use annotations::{self as names, Wishes};
-use changes::{Changes, Placement};
+use changes::{Changes, Placement, Way};
 use owner::Owner;
 use pod::{Metadata, Pod, Text};
 use reference::{References, Referral, Refused, Resolver, Source};
@@ -581,16 +581,18 @@ impl<'a> Report<'a> {
     fn remember(&mut self, pod: &'a Pod<'a>, visible: Visible<'a>) {
         let metadata = pod.metadata.as_ref();
         let record = metadata.and_then(|metadata| metadata.annotations.get(names::INJECTED));
-        if let Some(record) = record {
-            let earlier = reference::earlier(&pod.spec, record, visible);
-            let come: HashSet<_> = self.in_effect().map(Source::object).collect();
-            let is_new = |one: &Referral<'_>| !come.contains(one.source.object());
-            let earlier: Vec<_> = earlier.into_iter().filter(is_new).collect();
-            self.referrals.extend(earlier);
+        let earlier = record.map(|record| reference::earlier(&pod.spec, record, visible));
+        let is_file = |placement: &Placement<'_>| matches!(placement.result, Ok(Way::KeyFile(_)));
+        if earlier.is_none() && self.referrals.is_empty() && !self.placements.iter().any(is_file) {
+            return;
         }
-        let referred: HashSet<_> = self.in_effect().map(Source::object).collect();
+        let mut come: HashSet<_> = self.in_effect().map(Source::object).collect();
+        let mut earlier = earlier.unwrap_or_default();
+        earlier.retain(|one| !come.contains(one.source.object()));
+        come.extend(earlier.iter().map(|one| one.source.object()));
+        self.referrals.append(&mut earlier);
         self.passed_over
-            .retain(|(secret, _)| !referred.contains(&*secret.object));
+            .retain(|(secret, _)| !come.contains(&*secret.object));
     }
 }
 

@@ -12,7 +12,7 @@ use super::git_ssh;
 use super::mount::{Places, Relation, Room, relation};
 use super::name;
 use super::pod::{Container, EnvFrom, Spec, Variable, Volume};
-use super::reference::{InContainer, KeyFile, References, Referral, Spot, Target};
+use super::reference::{InContainer, KeyFile, References, Referral, Spot, Target, is_hidden};
 use super::secret::Secret;
 use super::select::{Auth, Environment, Selection};
 use super::settings::Settings;
@@ -63,7 +63,7 @@ pub(super) fn check_size(
     settings: &Settings,
 ) -> Result<(), Denial> {
     let containers = chosen(spec, wishes, settings).count();
-    let entries = selection.size() + references.files.len() + references.variables.len();
+    let entries = selection.size() + references.size();
     if containers.saturating_mul(entries) > PLACES {
         return Err(Denial::TooLarge {
             containers,
@@ -114,6 +114,7 @@ pub fn place<'a>(
             added: &mut added,
             referring: referring(container, &new),
             new,
+            referred: &references.variables,
             ours: vec![],
             changes: &mut changes,
             referrals: &mut references.referrals,
@@ -122,7 +123,7 @@ pub fn place<'a>(
         for file in &references.files {
             place.file(*file);
         }
-        for (name, target) in &references.variables {
+        for (name, target) in place.referred {
             place.reference(name, target);
         }
         place.directories(&selection.directories, &settings.mount_root);
@@ -179,6 +180,8 @@ struct Place<'a, 'p> {
     /// Names of the volumes that are added.
     added: &'p mut HashSet<String>,
     new: ContainerChanges<'a>,
+    /// Variables that come by reference: automatic ones yield to them as to the container's own.
+    referred: &'p [(&'a str, Target<'a>)],
     /// The container's own variables that get new values, and which of those.
     referring: HashMap<*const Variable<'a>, usize>,
     /// Variables of the container that are as this pass would set them.
@@ -296,14 +299,12 @@ impl<'a> Place<'a, '_> {
     /// All of it or nothing: a command without its key would break a git that works today.
     fn try_git_ssh(&mut self, secret: &'a Secret) -> Result<(), Obstacle<'a>> {
         let command = git_ssh::command(secret);
-        if self.container.variable(git_ssh::PROGRAM_VARIABLE).is_some() {
+        if self.sets(git_ssh::PROGRAM_VARIABLE) {
             return Err(Obstacle::Variable(git_ssh::PROGRAM_VARIABLE));
         }
-        if self
-            .container
-            .variable(git_ssh::COMMAND_VARIABLE)
-            .is_some_and(|own| !has_value(own, command))
-        {
+        let own = self.container.variable(git_ssh::COMMAND_VARIABLE);
+        let same = own.is_some_and(|own| has_value(own, command));
+        if self.sets(git_ssh::COMMAND_VARIABLE) && !same {
             return Err(Obstacle::Variable(git_ssh::COMMAND_VARIABLE));
         }
         self.work_mount(false)?;
@@ -459,21 +460,33 @@ impl<'a> Place<'a, '_> {
 
     fn warn_of_own_variables(&mut self, secret: &'a Secret) {
         let container = self.container.name.as_str();
-        for own in self.container.env.iter().flatten() {
-            let variable = own.name.as_str();
-            // First what rules out nearly all: every secret is held against every variable.
-            if !secret.has_key(variable) || variable::check(variable).is_err() {
-                continue;
-            }
-            let ours = self.ours.contains(&variable) || self.is_key(own, &secret.object, variable);
-            if !ours {
-                self.warnings.push(Warning::OwnVariable {
-                    secret,
-                    container,
-                    variable,
-                });
+        // First what rules out nearly all: every secret is held against every variable.
+        let is_meant =
+            |variable: &str| secret.has_key(variable) && variable::check(variable).is_ok();
+        let mut own = Vec::new();
+        for (variable, target) in self.referred {
+            // A later pass finds it in the container.
+            let is_new = self.container.variable(variable).is_none();
+            if is_new && is_meant(variable) && !target.is_key(&secret.object, variable) {
+                own.push(*variable);
             }
         }
+        for variable in self.container.env.iter().flatten() {
+            let name = variable.name.as_str();
+            if is_meant(name)
+                && !is_hidden(name)
+                && !self.ours.contains(&name)
+                && !self.is_key(variable, &secret.object, name)
+            {
+                own.push(name);
+            }
+        }
+        let warning = |variable| Warning::OwnVariable {
+            secret,
+            container,
+            variable,
+        };
+        self.warnings.extend(own.into_iter().map(warning));
     }
 
     /// Mounts a Secret at a path. The volume is shared by all containers; one of the pod's own that is the same Secret
@@ -515,12 +528,21 @@ impl<'a> Place<'a, '_> {
         }
     }
 
+    /// Whether the container has this variable, or gets it by reference.
+    fn sets(&self, name: &str) -> bool {
+        let by_reference = |(variable, _): &(&str, Target<'_>)| *variable == name;
+        self.container.variable(name).is_some() || self.referred.iter().any(by_reference)
+    }
+
     /// Adds a plain variable; false if the container sets it to something else.
     fn plain_variable(&mut self, name: &'static str, value: &str) -> bool {
         if let Some(own) = self.container.variable(name) {
             let same = has_value(own, value);
             self.ours.extend(Some(name).filter(|_| same));
             return same;
+        }
+        if self.sets(name) {
+            return false;
         }
         self.new.variables.push(NewVariable {
             name: name.into(),
@@ -625,4 +647,83 @@ fn is_key(variable: &Variable<'_>, object: &str, key: &str) -> bool {
         .as_ref()
         .and_then(|from| from.secret_key_ref.as_ref());
     reference.is_some_and(|own| own.name == *object && own.key == *key)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::inject::reference::Resolver;
+    use crate::inject::secret::Key;
+    use crate::inject::select::{Shelf, Visible};
+    use crate::inject::store::{Store, Stores};
+
+    /// What comes of a variable `TOKEN` by reference in each container: the container, its variables and the warnings.
+    fn with_token(containers: &serde_json::Value) -> (Vec<(usize, Vec<String>)>, Vec<String>) {
+        let key = |name: &str| Key {
+            name: name.into(),
+            length: 1,
+        };
+        let store = Store {
+            object: "store".into(),
+            resource_version: "1".into(),
+            keys: [key("k")].into(),
+        };
+        let stores = Stores {
+            domain: None,
+            stores: vec![store.into()],
+        };
+        let nothing = Shelf::default();
+        let visible = Visible {
+            project: &nothing,
+            user: &nothing,
+            stores: &stores,
+        };
+        let resolver = Resolver::new(visible, None, "store");
+        let mut references = References::default();
+        references.add_variable("TOKEN", resolver.of_store("store", "k").unwrap());
+        let text = json!({ "containers": containers }).to_string();
+        let spec: Spec<'_> = serde_json::from_str(&text).unwrap();
+        let mut selection = Selection::default();
+        let wishes = Wishes {
+            containers: Some(vec!["main", "second"]),
+            ..Wishes::default()
+        };
+        let settings = Settings::default();
+        let changes = place(&spec, &mut selection, &mut references, &wishes, &settings);
+        let names = |one: &ContainerChanges<'_>| {
+            let names = one
+                .variables
+                .iter()
+                .map(|variable| variable.name.to_string());
+            (one.index, names.collect())
+        };
+        let variables = changes.containers.iter().map(names).collect();
+        let warnings = selection.warnings.iter().map(ToString::to_string);
+        (variables, warnings.collect())
+    }
+
+    #[test]
+    fn a_variable_comes_to_the_chosen_containers() {
+        let (changed, warnings) = with_token(&json!([{"name": "main"}, {"name": "other"}]));
+        assert_eq!(changed, [(0, vec!["TOKEN".to_owned()])]);
+        assert_eq!(warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_containers_own_variable_stays() {
+        let own = json!([{"name": "TOKEN", "value": "own"}]);
+        let (changed, warnings) = with_token(&json!([{"name": "main", "env": own}]));
+        assert_eq!(changed, []);
+        let kept = "container \"main\" sets TOKEN itself; its value is kept";
+        assert_eq!(warnings, [kept]);
+    }
+
+    #[test]
+    fn what_an_earlier_pass_put_there_is_ours() {
+        let ours = json!([{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "store", "key": "k"}}}]);
+        let (changed, warnings) = with_token(&json!([{"name": "main", "env": ours}]));
+        assert_eq!((changed, warnings), (vec![], vec![]));
+    }
 }

@@ -429,6 +429,33 @@ fn the_secrets_of_others_are_not_told_of() {
     }
 }
 
+/// A pod as large as the API server takes, of somebody with many secrets.
+#[test]
+fn many_mistakes_are_no_way_to_keep_others_waiting() {
+    let name = |number: usize| format!("{}-{number}", "x".repeat(50));
+    let secrets = (0..1000).map(|number| mine("env", &name(number), &["k"]));
+    let shelves = shelves(secrets);
+    let variable =
+        |number: usize| json!({"name": "X", "value": format!("secret:{}y", name(number))});
+    let env: Vec<_> = (0..20_000).map(variable).collect();
+    let message = refusal(&pod(json!({ "env": env })), &shelves);
+    assert!(message.contains("did you mean"), "{message}");
+    assert!(message.contains("and 19900 more"), "{message}");
+}
+
+/// What costs more than it can bring.
+#[test]
+fn deep_paths_in_many_containers_are_too_many() {
+    let files: Vec<_> = (0..100)
+        .map(|number| format!("secret:token:{}/{number}", "/x".repeat(100)))
+        .collect();
+    let containers = (0..20).map(|number| container(&format!("c-{number}")));
+    let pod = annotated(pod_of(containers), "keyporter.dev/files", &files.join(","));
+    let settings = Settings::default();
+    let denial = inject_with("alice", NAMESPACE, &pod, &everything(), &settings);
+    assert_eq!(denial.expect_err("a denial").as_str(), "too-large");
+}
+
 #[test]
 fn an_answer_is_not_endless() {
     let variable = |number: usize| json!({"name": "X", "value": format!("secret:none-{number}")});

@@ -92,6 +92,26 @@ async fn a_malformed_reference_denies_the_workload() {
     assert_eq!(response["status"]["message"], message);
 }
 
+/// Another webhook may ask for a second pass: what stands there now is the owner's own.
+#[rstest]
+#[case::hers("secret:hugging-face")]
+#[case::optional("secret:none?")]
+#[tokio::test]
+async fn a_second_pass_changes_nothing(#[case] value: &str) {
+    let webhook = Running::start().await;
+    let first = review("alice", "Pod", &template(value));
+    let response = webhook.review(&first).await;
+    let audit = json!({
+        "decision": "inject", "reason": "injected", "owner": "alice", "rule": "requester", "injected": "7",
+    });
+    assert_eq!(response["auditAnnotations"], audit);
+    let pod = patched(&first, &response);
+    let second = webhook.review(&review("alice", "Pod", &pod)).await;
+    assert_eq!(second["allowed"], true, "{second}");
+    assert!(second.get("patch").is_none(), "{second}");
+    assert_eq!(second["auditAnnotations"]["injected"], "7");
+}
+
 /// Whoever scales it is not to blame, and neither is a controller.
 #[rstest]
 #[case::scaled("alice", "secret:HF_TOKEN", "secret:HF_TOKEN", true, 0)]

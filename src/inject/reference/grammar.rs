@@ -10,6 +10,8 @@ use crate::inject::name::is_label;
 const SECRET: &str = "secret:";
 /// How a reference to a key of a store begins.
 pub(super) const STORE: &str = "${secrets.";
+/// The longest path of a file, in bytes: less than file systems take, and enough.
+const PATH_LENGTH: usize = 1024;
 /// The longest key of a Secret's data, in bytes.
 const KEY_LENGTH: usize = 253;
 
@@ -73,6 +75,9 @@ pub enum Malformed {
     /// A path that Kubernetes refuses.
     #[error("mount path must not contain ':'")]
     Colon,
+    /// A path that no file system takes.
+    #[error("mount path must not be longer than 1024 characters")]
+    Long,
     /// Two files in one place.
     #[error("another entry has the same mount path")]
     PathTwice,
@@ -166,6 +171,9 @@ impl<'a> Entry<'a> {
 
 fn check_path(path: &str) -> Result<(), Malformed> {
     let inner = path.strip_prefix('/').ok_or(Malformed::Relative)?;
+    if path.len() > PATH_LENGTH {
+        return Err(Malformed::Long);
+    }
     if path.contains(':') {
         return Err(Malformed::Colon);
     }
@@ -335,6 +343,13 @@ mod tests {
     #[case("secret:a:/b:ro", Malformed::Colon)]
     fn no_files(#[case] entry: &str, #[case] problem: Malformed) {
         assert_eq!(Entry::read(entry), Err(problem));
+    }
+
+    #[test]
+    fn paths_have_a_length() {
+        let entry = format!("secret:a:/{}", "x".repeat(PATH_LENGTH - 1));
+        assert!(Entry::read(&entry).is_ok());
+        assert_eq!(Entry::read(&format!("{entry}x")), Err(Malformed::Long));
     }
 
     #[test]

@@ -32,5 +32,5 @@ pub use text::{Piece, pieces};
 
 pub(super) use earlier::earlier;
 pub(super) use refused::entry;
-pub(super) use rewrite::{HIDDEN, InContainer, any, resolve};
+pub(super) use rewrite::{HIDDEN, InContainer, any, is_hidden, resolve};
 pub(super) use text::{may_refer, write};

@@ -1,5 +1,6 @@
 //! What a reference means for the owner of a pod.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use thiserror::Error;
@@ -17,6 +18,8 @@ const OWNER_ID_IN_NAMES: usize = 8;
 const ANY_KEY: &str = "value";
 /// The most names that a sentence lists.
 const LISTED: usize = 10;
+/// For how many names others are looked for that are like them.
+const HINTS: usize = 20;
 /// How many letters may be wrong in a name that is meant.
 const WRONG_LETTERS: usize = 2;
 
@@ -167,8 +170,17 @@ pub struct Resolver<'a, 's> {
     visible: Visible<'a>,
     owner: Option<&'s str>,
     store: &'s str,
-    user: HashMap<&'a str, &'a Secret>,
-    project: HashMap<&'a str, &'a Secret>,
+    user: Names<'a>,
+    project: Names<'a>,
+    /// How many names may still be looked for that are like another: that takes time, and nobody reads many.
+    hints: Cell<usize>,
+}
+
+/// What a shelf has, by the name that people use.
+#[derive(Debug, Default)]
+struct Names<'a> {
+    secrets: HashMap<&'a str, &'a Secret>,
+    broken: HashMap<&'a str, &'a Broken>,
 }
 
 impl<'a, 's> Resolver<'a, 's> {
@@ -179,8 +191,9 @@ impl<'a, 's> Resolver<'a, 's> {
             visible,
             owner,
             store,
-            user: by_name(visible.user),
-            project: by_name(visible.project),
+            user: Names::of(visible.user),
+            project: Names::of(visible.project),
+            hints: Cell::new(HINTS),
         }
     }
 
@@ -240,7 +253,7 @@ impl<'a, 's> Resolver<'a, 's> {
         }
         Err(Unresolved::NotInStore {
             stores: object.to_owned(),
-            similar: similar(key, names(&store.keys)),
+            similar: self.hint(key, names(&store.keys)),
         })
     }
 
@@ -259,17 +272,11 @@ impl<'a, 's> Resolver<'a, 's> {
 
     /// A broken one of the owner is no reason to take the project's, which may be something else.
     fn secret(&self, name: &str) -> Result<Option<&'a Secret>, Unresolved> {
-        let shelves = [
-            (&self.user, self.visible.user),
-            (&self.project, self.visible.project),
-        ];
-        for (by_name, shelf) in shelves {
-            if let Some(secret) = by_name.get(name) {
+        for shelf in [&self.user, &self.project] {
+            if let Some(secret) = shelf.secrets.get(name) {
                 return Ok(Some(secret));
             }
-            let is_meant = |broken: &&Broken| is_called(&broken.object, name);
-            let mut broken = shelf.broken.iter().map(AsRef::as_ref);
-            if let Some(broken) = broken.find(is_meant) {
+            if let Some(broken) = shelf.broken.get(name) {
                 return Err(Unresolved::Broken {
                     object: broken.object.to_string(),
                     problem: broken.problem.to_string(),
@@ -287,13 +294,19 @@ impl<'a, 's> Resolver<'a, 's> {
     }
 
     fn no_secret(&self, name: &str) -> Unresolved {
-        let names = self.user.keys().chain(self.project.keys()).copied();
-        let similar = similar(name, names);
+        let names = self.user.secrets.keys().chain(self.project.secrets.keys());
+        let similar = self.hint(name, names.copied());
         if self.owner.is_some() {
             Unresolved::NoSecret { similar }
         } else {
             Unresolved::NotOfProject { similar }
         }
+    }
+
+    /// A name that may be meant.
+    fn hint<'n>(&self, name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
+        self.hints.set(self.hints.get().checked_sub(1)?);
+        similar(name, names)
     }
 
     fn not_in_store(&self, key: &str) -> Unresolved {
@@ -307,7 +320,7 @@ impl<'a, 's> Resolver<'a, 's> {
                 object: self.store.to_owned(),
             };
         }
-        let similar = similar(key, there.iter().flat_map(|store| names(&store.keys)));
+        let similar = self.hint(key, there.iter().flat_map(|store| names(&store.keys)));
         let objects: Vec<_> = there.iter().map(|store| &*store.object).collect();
         Unresolved::NotInStore {
             stores: objects.join(" and "),
@@ -317,6 +330,14 @@ impl<'a, 's> Resolver<'a, 's> {
 }
 
 impl<'a> Target<'a> {
+    /// Whether this is a key of this object.
+    pub(in crate::inject) fn is_key(&self, object: &str, name: &str) -> bool {
+        match self {
+            Self::There { source, key, .. } => source.object() == object && *key == name,
+            Self::Absent { object: other, key } => other == object && *key == name,
+        }
+    }
+
     fn there(source: Source<'a>, key: &'a str, optional: bool) -> Self {
         Self::There {
             source,
@@ -326,22 +347,28 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Of equal names the newer one: it stands later.
-fn by_name(shelf: &Shelf) -> HashMap<&str, &Secret> {
-    let secrets = shelf.secrets.iter().map(AsRef::as_ref);
-    secrets
-        .map(|secret: &Secret| (&*secret.name, secret))
-        .collect()
+impl<'a> Names<'a> {
+    fn of(shelf: &'a Shelf) -> Self {
+        // Of equal names the newer one: it stands later.
+        let secrets = shelf.secrets.iter().map(AsRef::as_ref);
+        let broken = shelf.broken.iter().map(AsRef::as_ref);
+        Self {
+            secrets: secrets
+                .map(|secret: &Secret| (&*secret.name, secret))
+                .collect(),
+            broken: broken
+                .flat_map(|broken: &Broken| called(&broken.object).map(move |name| (name, broken)))
+                .collect(),
+        }
+    }
 }
 
-/// Whether the object of a broken secret, whose own name is not known, is called as that of `name` would be.
-fn is_called(object: &str, name: &str) -> bool {
-    let Some(rest) = object.strip_prefix(name) else {
-        return false;
-    };
+/// What a broken secret may be called, whose own name is not known: as its object, or without the owner's id.
+fn called(object: &str) -> impl Iterator<Item = &str> {
     let is_id =
         |id: &str| id.len() == OWNER_ID_IN_NAMES && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    rest.is_empty() || rest.strip_prefix('-').is_some_and(is_id)
+    let parts = object.rsplit_once('-').filter(|(_, id)| is_id(id));
+    std::iter::once(object).chain(parts.map(|(name, _)| name))
 }
 
 fn key_of<'a>(keys: &'a [Key], name: &str) -> Option<&'a str> {
@@ -365,29 +392,45 @@ fn listed(keys: &[Key]) -> String {
 fn similar<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
     let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
     let wanted = plain(name);
-    let wrong = WRONG_LETTERS.min(wanted.chars().count() / 2);
+    let wrong = WRONG_LETTERS.min(wanted.len() / 2);
     let near = names.filter_map(|other| {
-        let distance = distance(&wanted, &plain(other));
+        if other.len().abs_diff(wanted.len()) > wrong {
+            return None;
+        }
+        let distance = distance(wanted.as_bytes(), plain(other).as_bytes());
         (distance <= wrong).then_some((distance, other))
     });
     near.min().map(|(_, other)| other.to_owned())
 }
 
 /// How many letters have to be put in, taken out or changed to make one word of the other (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
+fn distance(one: &[u8], other: &[u8]) -> usize {
+    // Most words that are like each other are the same at both ends.
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (rest(one, same), rest(other, same));
+    let ends = one.iter().rev().zip(other.iter().rev());
+    let same = ends.take_while(|(a, b)| a == b).count();
+    let (one, other) = (head(one, one.len() - same), head(other, other.len() - same));
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.chars().enumerate() {
+    for (line, letter) in one.iter().enumerate() {
         let mut left = line + 1;
         let mut next = vec![left];
         for ((there, above), diagonal) in other.iter().zip(row.iter().skip(1)).zip(&row) {
-            let changed = diagonal + usize::from(letter != *there);
+            let changed = diagonal + usize::from(letter != there);
             left = changed.min(left + 1).min(above + 1);
             next.push(left);
         }
         row = next;
     }
     row.last().copied().unwrap_or_default()
+}
+
+fn rest(word: &[u8], from: usize) -> &[u8] {
+    word.get(from..).unwrap_or_default()
+}
+
+fn head(word: &[u8], length: usize) -> &[u8] {
+    word.get(..length).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -402,8 +445,10 @@ mod tests {
     #[case("", "abc", 3)]
     #[case("abc", "", 3)]
     #[case("kitten", "sitting", 3)]
+    #[case("aab", "aaab", 1)]
+    #[case("token", "token-token", 6)]
     fn distances(#[case] one: &str, #[case] other: &str, #[case] expected: usize) {
-        assert_eq!(distance(one, other), expected);
+        assert_eq!(distance(one.as_bytes(), other.as_bytes()), expected);
     }
 
     #[rstest]
@@ -418,13 +463,12 @@ mod tests {
     }
 
     #[rstest]
-    #[case("token", true)]
-    #[case("token-2bd806c9", true)]
-    #[case("token-2bd806c", false)]
-    #[case("token-2bd806cx", false)]
-    #[case("token2bd806c9", false)]
-    #[case("tok", false)]
-    fn objects(#[case] object: &str, #[case] expected: bool) {
-        assert_eq!(is_called(object, "token"), expected);
+    #[case("token", &["token"])]
+    #[case("token-2bd806c9", &["token-2bd806c9", "token"])]
+    #[case("token-2bd806c", &["token-2bd806c"])]
+    #[case("token-2bd806cx", &["token-2bd806cx"])]
+    #[case("token2bd806c9", &["token2bd806c9"])]
+    fn names_of_broken_secrets(#[case] object: &str, #[case] expected: &[&str]) {
+        assert_eq!(called(object).collect::<Vec<_>>(), expected);
     }
 }

@@ -37,7 +37,18 @@ pub struct References<'a> {
     pub(in crate::inject) warnings: Vec<Warning<'a>>,
 }
 
-impl References<'_> {
+impl<'a> References<'a> {
+    /// Adds a variable for each chosen container that does not set it itself.
+    pub fn add_variable(&mut self, variable: &'a str, target: Target<'a>) {
+        self.variables.push((variable, target));
+    }
+
+    /// How many entries each chosen container gets. A file counts as often as its path has parts, which is what it costs.
+    pub(in crate::inject) fn size(&self) -> usize {
+        let parts = |file: &KeyFile<'_>| file.path.matches('/').count();
+        self.variables.len() + self.files.iter().map(parts).sum::<usize>()
+    }
+
     /// Whether a text of the pod changes.
     pub(in crate::inject) fn rewrites(&self) -> bool {
         !self.containers.is_empty()
@@ -168,7 +179,9 @@ pub(in crate::inject) fn resolve<'a>(
         work.files(files);
     }
     if let Some(list) = wishes.env_secrets {
-        work.references.variables = work.assignments(List::Variables, list);
+        for (variable, target) in work.assignments(List::Variables, list) {
+            work.references.add_variable(variable, target);
+        }
     }
     let Work {
         references,
@@ -600,6 +613,11 @@ impl<'a> Hidden<'a> {
         }
         format!("{HIDDEN}{}", self.last)
     }
+}
+
+/// Whether a variable is one of ours for references inside text, and no business of anybody's.
+pub(in crate::inject) fn is_hidden(variable: &str) -> bool {
+    variable.starts_with(HIDDEN)
 }
 
 /// The numbers of hidden variables that an earlier pass made or that stand anywhere in a container's text.

@@ -40,7 +40,7 @@ pub fn pieces(text: &str) -> Vec<Piece<'_>> {
             pieces.push(Piece::Reference(reference));
             (begin, rest) = (after, after);
         } else if let Some(inner) = tail.strip_prefix("$(") {
-            let end = inner.find(')').filter(|_| closes);
+            let end = if closes { inner.find(')') } else { None };
             closes = end.is_some();
             let Some(end) = end else {
                 put(&mut pieces, Piece::Plain(between(begin, tail)));
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_text_of_nothing_but_openings_takes_no_time_to_speak_of() {
-        let text = "$(".repeat(300_000) + "${secrets.A}";
-        assert_eq!(pieces(&text).len(), 300_001);
+        let text = "$(".repeat(1_000_000) + "${secrets.A}";
+        assert_eq!(pieces(&text).len(), 1_000_001);
     }
 
     proptest! {
