@@ -1,5 +1,5 @@
 //! Secrets from a cluster: two watches in all namespaces, one for keyporter's label and one for Konduktor's; and two for
-//! [stores] and for the domains of namespaces.
+//! stores and for the domains of namespaces.
 //!
 //! The catalog always holds complete lists. While a watch is down, or lists anew because it fell behind, the catalog
 //! keeps what it held; a new list is built aside, page by page, and replaces the old one when it is complete.

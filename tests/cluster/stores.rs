@@ -17,7 +17,7 @@ use crate::{
 
 const GENERAL: &str = "iomete-secret-store";
 const OF_FINANCE: &str = "iomete-secret-store-finance";
-const NO_STORE: &str = "the namespace has no store; it would be the Secret iomete-secret-store";
+const NO_STORE: &str = "the namespace has no store";
 const NO_KEY: &str = "there is no such key in iomete-secret-store";
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
