@@ -9,14 +9,16 @@ use kube::api::ObjectMeta;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess};
 use thiserror::Error;
 
+pub(super) use self::heads::{NamespaceHead, SecretHead};
 use self::lenient::{Lenient, Shape};
 use crate::inject::annotations as names;
 use crate::inject::secret::{Description, Key};
 
+mod heads;
 mod lenient;
 
-/// The labels that rules read.
-const LABELS: [&str; 8] = [
+/// The labels that rules read, of Secrets and of Namespaces.
+const LABELS: [&str; 9] = [
     names::KIND,
     names::NAME,
     names::SCOPE,
@@ -25,6 +27,7 @@ const LABELS: [&str; 8] = [
     names::KONDUKTOR_NAME,
     names::KONDUKTOR_KIND,
     names::KONDUKTOR_OWNER,
+    names::DOMAIN,
 ];
 
 /// The annotations that rules read. Others are skipped unseen: `kubectl.kubernetes.io/last-applied-configuration`

@@ -6,7 +6,7 @@
 mod find;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -19,7 +19,8 @@ use zeroize::Zeroizing;
 
 pub use self::watch::{FileWatch, watch};
 
-use super::decode::{Flaw, Object, WatchedSecret};
+use super::decode::{Flaw, NamespaceHead, Object, WatchedSecret};
+use super::index::{Catalog, Source};
 use crate::documents::{Document, DocumentError, Documents};
 use crate::inject::secret::Description;
 
@@ -28,8 +29,50 @@ use crate::inject::secret::Description;
 pub struct Loaded {
     /// All Secrets, also those that are not keyporter's.
     pub secrets: Vec<WatchedSecret>,
+    /// The domains of namespaces, by the namespaces' names.
+    pub domains: BTreeMap<String, String>,
+    /// How many files were read.
+    files: usize,
+}
+
+impl Loaded {
     /// What the caller may want to tell a person.
-    pub warning: Option<LoadWarning>,
+    #[must_use]
+    pub fn warning(&self, catalog: &Catalog) -> Option<LoadWarning> {
+        let ours = |secret: &WatchedSecret| {
+            catalog.is_store(secret.object()) || Description::from(secret.clone()).read().is_some()
+        };
+        if self.secrets.is_empty() {
+            Some(LoadWarning::NoSecrets { files: self.files })
+        } else if self.secrets.iter().any(ours) {
+            None
+        } else {
+            let secrets = self.secrets.len();
+            Some(LoadWarning::NoneOfOurs { secrets })
+        }
+    }
+
+    /// Says that all namespaces that have Secrets here belong to this domain, and `namespace` too.
+    pub fn set_domain(&mut self, domain: &str, namespace: &str) {
+        let namespaces = self.secrets.iter().map(WatchedSecret::namespace);
+        let namespaces: BTreeSet<_> = namespaces.chain([namespace]).collect();
+        self.domains = namespaces
+            .into_iter()
+            .map(|namespace| (namespace.to_owned(), domain.to_owned()))
+            .collect();
+    }
+
+    /// Puts all of it into the catalog, in the place of what was read before.
+    pub fn fill(self, catalog: &Catalog) {
+        let mut relist = catalog.relist(Source::Files);
+        for secret in self.secrets {
+            relist.add(secret);
+        }
+        for (namespace, domain) in &self.domains {
+            relist.set_domain(namespace, Some(domain));
+        }
+        relist.finish();
+    }
 }
 
 /// Something that is no error and most likely not meant.
@@ -41,7 +84,7 @@ pub enum LoadWarning {
         /// How many files were read.
         files: usize,
     },
-    /// There are Secrets, and none of them is keyporter's.
+    /// There are Secrets, and none of them is keyporter's or a store.
     #[error("none of the {secrets} Secrets has the label keyporter.dev/kind")]
     NoneOfOurs {
         /// How many Secrets there are.
@@ -116,35 +159,30 @@ impl fmt::Display for Place {
     }
 }
 
-/// Reads all Secrets from files and folders. Objects of other kinds are passed over, lists are taken apart, and Secrets
-/// without a namespace get the default one.
+/// Reads all Secrets from files and folders, and of Namespaces the domains that they belong to. Objects of other kinds are
+/// passed over, lists are taken apart, and Secrets without a namespace get the default one.
 pub fn load(paths: &[PathBuf], default_namespace: &str) -> Result<Loaded, LoadError> {
     let files = find::files(paths)?;
     let mut reader = Reader {
         default_namespace,
         secrets: Vec::new(),
+        domains: BTreeMap::new(),
         places: HashMap::new(),
     };
     for file in &files {
         reader.file(file)?;
     }
-    let secrets = reader.secrets;
-    let ours = |secret: &WatchedSecret| Description::from(secret.clone()).read().is_some();
-    let warning = if secrets.is_empty() {
-        Some(LoadWarning::NoSecrets { files: files.len() })
-    } else if secrets.iter().any(ours) {
-        None
-    } else {
-        Some(LoadWarning::NoneOfOurs {
-            secrets: secrets.len(),
-        })
-    };
-    Ok(Loaded { secrets, warning })
+    Ok(Loaded {
+        secrets: reader.secrets,
+        domains: reader.domains,
+        files: files.len(),
+    })
 }
 
 struct Reader<'a> {
     default_namespace: &'a str,
     secrets: Vec<WatchedSecret>,
+    domains: BTreeMap<String, String>,
     /// Where the Secret of a namespace and name stands.
     places: HashMap<(String, String), Place>,
 }
@@ -168,16 +206,32 @@ impl Reader<'_> {
     ) -> Result<(), LoadError> {
         match (object.api_version.as_str(), object.kind.as_str()) {
             ("v1", "Secret") => self.secret(object.secret, path, document),
+            ("v1", "Namespace") => {
+                self.namespace(&NamespaceHead::of(object));
+                Ok(())
+            }
             // The items of a typed list do not name their kind.
             ("v1", "SecretList") => {
                 let mut secrets = object.items.into_iter().map(|item| item.secret);
                 secrets.try_for_each(|secret| self.secret(secret, path, document))
+            }
+            ("v1", "NamespaceList") => {
+                let items = object.items.into_iter().map(NamespaceHead::of);
+                items.for_each(|namespace| self.namespace(&namespace));
+                Ok(())
             }
             ("v1", "List") => {
                 let mut items = object.items.into_iter();
                 items.try_for_each(|item| self.object(item, path, document))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn namespace(&mut self, namespace: &NamespaceHead) {
+        if let Some(domain) = namespace.domain() {
+            let name = namespace.name().to_owned();
+            self.domains.insert(name, domain.to_owned());
         }
     }
 
@@ -278,7 +332,7 @@ mod tests {
         symlink(".", folder.path().join("circle")).unwrap();
         let loaded = load_one(&folder).unwrap();
         assert_eq!(names(&loaded), ["team/a", "team/b", "own/c"]);
-        assert_eq!(loaded.warning, None);
+        assert_eq!(loaded.warning(&Catalog::new()), None);
         assert!(!format!("{loaded:?}").contains("hunter2"));
     }
 
@@ -316,13 +370,50 @@ mod tests {
         assert_eq!(names(&load_one(&folder).unwrap()), ["team/a", "team/b"]);
     }
 
+    #[test]
+    fn stores_and_domains_are_read() {
+        let text = "\
+            {apiVersion: v1, kind: Secret, metadata: {name: iomete-secret-store}, stringData: {A: CANARY}}\n---\n\
+            {apiVersion: v1, kind: Namespace, metadata: {name: team, labels: {keyporter.dev/domain: finance}}}\n---\n\
+            {apiVersion: v1, kind: NamespaceList, items: [{metadata: {name: other, labels: {keyporter.dev/domain: sales}}}]}\n---\n\
+            {apiVersion: v1, kind: Namespace, metadata: {name: none}}\n";
+        let folder = folder(&[("all.yaml", text)]);
+        let catalog = Catalog::new();
+        let loaded = load_one(&folder).unwrap();
+        assert_eq!(loaded.warning(&catalog), None);
+        loaded.fill(&catalog);
+        let domain = |catalog: &Catalog, namespace: &str| {
+            let shelves = catalog.shelves(namespace, None);
+            shelves.visible().stores.domain.clone()
+        };
+        assert_eq!(domain(&catalog, "team").as_deref(), Some("finance"));
+        assert_eq!(domain(&catalog, "other").as_deref(), Some("sales"));
+        assert_eq!(domain(&catalog, "none"), None);
+        let shelves = catalog.shelves("team", None);
+        let store = shelves
+            .visible()
+            .stores
+            .named("iomete-secret-store")
+            .unwrap();
+        assert!(store.has_key("A"));
+
+        // What is said for all counts for all that have Secrets.
+        let mut loaded = load_one(&folder).unwrap();
+        loaded.set_domain("robots", "none");
+        loaded.fill(&catalog);
+        assert_eq!(domain(&catalog, "team").as_deref(), Some("robots"));
+        assert_eq!(domain(&catalog, "none").as_deref(), Some("robots"));
+        assert_eq!(domain(&catalog, "other"), None);
+    }
+
     #[rstest]
     #[case::nothing("kind: Pod\n", Some(LoadWarning::NoSecrets { files: 1 }))]
     #[case::empty("# nothing\n", Some(LoadWarning::NoSecrets { files: 1 }))]
     #[case::foreign("{apiVersion: v1, kind: Secret, metadata: {name: a}}", Some(LoadWarning::NoneOfOurs { secrets: 1 }))]
     fn warnings(#[case] text: &str, #[case] warning: Option<LoadWarning>) {
         let folder = folder(&[("a.yaml", text)]);
-        assert_eq!(load_one(&folder).unwrap().warning, warning);
+        let loaded = load_one(&folder).unwrap();
+        assert_eq!(loaded.warning(&Catalog::new()), warning);
     }
 
     #[rstest]

@@ -3,7 +3,8 @@
 //! Writers and readers see different things. Writers keep what each [`Source`] said of each object, so that a late
 //! deletion by one does not take away what another has. Of it readers see the shelves: each object once, on the shelf
 //! of its owner or its project, ready for the selection. A change of one object edits one shelf; a new list of a source
-//! is compared with the one before, and the namespaces that differ are built aside and put in place all at once.
+//! is compared with the one before, and the namespaces that differ are built aside and put in place all at once. With the
+//! stores of a namespace it is the same, but that they are few: whatever changes, readers get a new list of them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -12,24 +13,37 @@ use super::counts::Counts;
 use super::decode::WatchedSecret;
 use super::item::{Item, same};
 use super::shelves::{Namespace, Namespaces, Shelves};
+use super::stores::StoreList;
 use super::told::{Objects, Told};
 use crate::inject::identity::Identity;
 use crate::inject::secret::{Broken, Description};
+use crate::inject::settings::Settings;
+use crate::inject::store::{self, STORE};
 
-/// Who tells of secrets.
+/// Who tells of secrets, stores and domains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The watch of Secrets with the label `keyporter.dev/kind`.
     OurLabel,
     /// The watch of Konduktor's Secrets without that label.
     KonduktorLabel,
+    /// The watch of stores.
+    Stores,
+    /// The watch of Namespaces, for the domains that they belong to.
+    Namespaces,
     /// Files.
     Files,
 }
 
 impl Source {
     /// All sources. Where two tell the same of an object, the earlier is believed.
-    pub const ALL: [Self; 3] = [Self::OurLabel, Self::KonduktorLabel, Self::Files];
+    pub const ALL: [Self; 5] = [
+        Self::OurLabel,
+        Self::KonduktorLabel,
+        Self::Stores,
+        Self::Namespaces,
+        Self::Files,
+    ];
 
     /// The word for it in logs and metrics.
     #[must_use]
@@ -37,8 +51,20 @@ impl Source {
         match self {
             Self::OurLabel => "keyporter",
             Self::KonduktorLabel => "konduktor",
+            Self::Stores => "stores",
+            Self::Namespaces => "namespaces",
             Self::Files => "files",
         }
+    }
+
+    /// Whether it tells of secrets that stand on shelves.
+    const fn tells_of_shelves(self) -> bool {
+        matches!(self, Self::OurLabel | Self::KonduktorLabel | Self::Files)
+    }
+
+    /// Whether it tells of stores.
+    const fn tells_of_stores(self) -> bool {
+        matches!(self, Self::Stores | Self::Files)
     }
 }
 
@@ -52,14 +78,26 @@ impl fmt::Display for Source {
 #[derive(Clone, Default)]
 pub struct Catalog(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     /// By what owners are told apart.
     identity: Identity,
+    /// What a namespace's own store is called.
+    store: Box<str>,
     /// Taken first, and for as long as a change takes.
     told: Mutex<Told>,
     /// Taken for writing only while pointers are exchanged.
     namespaces: RwLock<Namespaces>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            identity: Identity::default(),
+            store: STORE.into(),
+            told: Mutex::default(),
+            namespaces: RwLock::default(),
+        }
+    }
 }
 
 impl Catalog {
@@ -69,11 +107,12 @@ impl Catalog {
         Self::default()
     }
 
-    /// An empty catalog in which owners are told apart by this.
+    /// An empty catalog in which owners are told apart, and stores called, as the settings say.
     #[must_use]
-    pub fn of(identity: Identity) -> Self {
+    pub fn of(settings: &Settings) -> Self {
         let inner = Inner {
-            identity,
+            identity: settings.identity,
+            store: settings.store.as_str().into(),
             ..Inner::default()
         };
         Self(Arc::new(inner))
@@ -98,6 +137,12 @@ impl Catalog {
         self.read(|namespaces| namespaces.owner_of(namespace, object))
     }
 
+    /// Whether a Secret of this name is a store.
+    #[must_use]
+    pub fn is_store(&self, object: &str) -> bool {
+        store::is_store(&self.0.store, object)
+    }
+
     /// How many secrets there are.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -108,12 +153,30 @@ impl Catalog {
     pub fn apply(&self, source: Source, secret: WatchedSecret) {
         let namespace: Box<str> = secret.namespace().into();
         let object: Box<str> = secret.object().into();
-        self.change(source, &namespace, &object, self.item(secret));
+        if source.tells_of_stores() && self.is_store(&object) {
+            let store = secret.clone();
+            self.change_stores(source, &namespace, |stores| stores.put(store));
+        }
+        if source.tells_of_shelves() {
+            self.change(source, &namespace, &object, self.item(secret));
+        }
     }
 
     /// Takes out a secret, as far as this source is concerned.
     pub fn delete(&self, source: Source, namespace: &str, object: &str) {
-        self.change(source, namespace, object, None);
+        if source.tells_of_stores() && self.is_store(object) {
+            self.change_stores(source, namespace, |stores| stores.remove(namespace, object));
+        }
+        if source.tells_of_shelves() {
+            self.change(source, namespace, object, None);
+        }
+    }
+
+    /// Sets the domain that a namespace belongs to, as far as this source is concerned; `None`: to none.
+    pub fn set_domain(&self, source: Source, namespace: &str, domain: Option<&str>) {
+        self.change_stores(source, namespace, |stores| {
+            stores.set_domain(namespace, domain);
+        });
     }
 
     /// Takes all of these for all that the source has. Readers see the old list or the new one, nothing between.
@@ -132,6 +195,7 @@ impl Catalog {
             catalog: self.clone(),
             source,
             objects: Objects::default(),
+            stores: StoreList::default(),
         }
     }
 
@@ -145,6 +209,16 @@ impl Catalog {
         }
         told.note(before.as_ref(), after.as_ref());
         self.write(|namespaces| namespaces.exchange(before.as_ref(), after.as_ref()));
+    }
+
+    fn change_stores(&self, source: Source, namespace: &str, change: impl FnOnce(&mut StoreList)) {
+        let mut told = self.told();
+        let Some(stores) = told.stores.of(source) else {
+            return;
+        };
+        change(stores);
+        let shown = told.stores.shown(namespace);
+        self.write(|namespaces| namespaces.set_stores(namespace, shown));
     }
 
     fn item(&self, secret: WatchedSecret) -> Option<Item> {
@@ -184,15 +258,27 @@ pub struct Relist {
     catalog: Catalog,
     source: Source,
     objects: Objects,
+    stores: StoreList,
 }
 
 impl Relist {
     /// Takes in a secret of the list. One that the catalog has already, unchanged, takes no memory again.
     pub fn add(&mut self, secret: WatchedSecret) {
+        if self.source.tells_of_stores() && self.catalog.is_store(secret.object()) {
+            self.stores.put(secret.clone());
+        }
+        if !self.source.tells_of_shelves() {
+            return;
+        }
         if let Some(item) = self.catalog.item(secret) {
             let item = self.catalog.told().of(self.source).known(item);
             self.objects.insert(item);
         }
+    }
+
+    /// Takes in the domain that a namespace belongs to.
+    pub fn set_domain(&mut self, namespace: &str, domain: Option<&str>) {
+        self.stores.set_domain(namespace, domain);
     }
 
     /// Puts the list in the place of the one before. This takes some time for a large list (milliseconds for each ten
@@ -216,7 +302,18 @@ impl Relist {
             }
             namespaces.push((name, Namespace::of(after.values())));
         }
-        self.catalog.write(|shown| shown.replace(&mut namespaces));
+        let changed = told.stores.replace(self.source, self.stores);
+        let stores = changed.into_iter().map(|name| {
+            let shown = told.stores.shown(&name);
+            (name, shown)
+        });
+        let stores: Vec<_> = stores.collect();
+        self.catalog.write(|shown| {
+            shown.replace(&mut namespaces);
+            for (name, stores) in stores {
+                shown.set_stores(&name, stores);
+            }
+        });
         // What is no longer needed is freed when nobody waits.
         drop(told);
         drop((list_before, namespaces));
@@ -493,7 +590,11 @@ mod tests {
             (Identity::Konduktor, "bc65ee65", "shared"),
             (Identity::Authenticated, "shared", "bc65ee65"),
         ] {
-            let catalog = Catalog::of(identity);
+            let settings = Settings {
+                identity,
+                ..Settings::default()
+            };
+            let catalog = Catalog::of(&settings);
             let secret = secret("team", "a", "shared", 1);
             let secret = labelled(secret, names::KONDUKTOR_OWNER, "bc65ee65");
             catalog.apply(Source::OurLabel, secret.clone());

@@ -3,6 +3,9 @@
 //! [`watch`] and [`files`] decode Secrets into [`WatchedSecret`], a type without a place for values, and put them into
 //! a [`Catalog`]. The webhook asks the catalog one question: what may a pod of this namespace and owner see?
 //!
+//! Beside secrets it knows the [stores](crate::inject::store) of each namespace, known by their names alone, and the domain
+//! that the namespace belongs to.
+//!
 //! - A catalog always answers, and always from complete lists: while a watch is down or lists anew, it answers with
 //!   what it knew before.
 //! - It tells nobody's secrets to anybody else: user secrets stand on the shelf of their owner alone.
@@ -13,6 +16,7 @@ pub mod files;
 mod index;
 mod item;
 mod shelves;
+mod stores;
 #[cfg(test)]
 mod testing;
 mod told;

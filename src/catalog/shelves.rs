@@ -36,9 +36,13 @@ impl Shelves {
     }
 }
 
-/// The shelves of all namespaces. Those that are empty are not there.
+/// The shelves and stores of all namespaces. Those that are empty are not there.
 #[derive(Debug, Default)]
-pub(super) struct Namespaces(HashMap<Box<str>, Namespace>);
+pub(super) struct Namespaces {
+    shelves: HashMap<Box<str>, Namespace>,
+    /// Apart from the shelves: other sources tell of them.
+    stores: HashMap<Box<str>, Arc<Stores>>,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Namespace {
@@ -52,7 +56,8 @@ pub(super) struct Namespace {
 
 impl Namespaces {
     pub(super) fn shelves(&self, namespace: &str, owner: Option<&str>) -> Shelves {
-        let namespace = self.0.get(namespace);
+        let stores = self.stores.get(namespace);
+        let namespace = self.shelves.get(namespace);
         let project = namespace.map(|namespace| &namespace.project);
         let user = namespace
             .zip(owner)
@@ -60,25 +65,25 @@ impl Namespaces {
         Shelves {
             project: Arc::clone(project.unwrap_or(&EMPTY)),
             user: Arc::clone(user.unwrap_or(&EMPTY)),
-            stores: Arc::clone(&NO_STORES),
+            stores: Arc::clone(stores.unwrap_or(&NO_STORES)),
         }
     }
 
     pub(super) fn owner_of(&self, namespace: &str, object: &str) -> Option<Arc<str>> {
-        let namespace = self.0.get(namespace)?;
+        let namespace = self.shelves.get(namespace)?;
         let owner = namespace.owners.get(object).cloned();
         owner.or_else(|| namespace.reserved(object))
     }
 
     pub(super) fn orphans(&self, namespace: &str) -> Vec<Arc<Broken>> {
-        let namespace = self.0.get(namespace);
+        let namespace = self.shelves.get(namespace);
         namespace.map_or_else(Vec::new, |namespace| namespace.orphans.clone())
     }
 
     /// Whether nothing is left, not even an empty shelf.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shelves.is_empty() && self.stores.is_empty()
     }
 
     /// Puts `new` where `old` was; `old` is gone after it.
@@ -86,10 +91,10 @@ impl Namespaces {
         let Some(name) = old.or(new).map(Item::namespace) else {
             return;
         };
-        if !self.0.contains_key(name) {
-            self.0.insert(name.into(), Namespace::default());
+        if !self.shelves.contains_key(name) {
+            self.shelves.insert(name.into(), Namespace::default());
         }
-        if let Some(namespace) = self.0.get_mut(name) {
+        if let Some(namespace) = self.shelves.get_mut(name) {
             if let Some(old) = old {
                 namespace.take(old);
             }
@@ -97,7 +102,7 @@ impl Namespaces {
                 namespace.put(new);
             }
             if namespace.is_empty() {
-                self.0.remove(name);
+                self.shelves.remove(name);
             }
         }
     }
@@ -106,12 +111,24 @@ impl Namespaces {
     pub(super) fn replace(&mut self, namespaces: &mut [(Box<str>, Namespace)]) {
         for (name, namespace) in namespaces {
             if namespace.is_empty() {
-                *namespace = self.0.remove(name).unwrap_or_default();
-            } else if let Some(there) = self.0.get_mut(name) {
+                *namespace = self.shelves.remove(name).unwrap_or_default();
+            } else if let Some(there) = self.shelves.get_mut(name) {
                 std::mem::swap(there, namespace);
             } else {
-                self.0.insert(name.clone(), std::mem::take(namespace));
+                self.shelves.insert(name.clone(), std::mem::take(namespace));
             }
+        }
+    }
+
+    /// Puts these stores in the place of those of a namespace. What is equal to what is there already is not touched.
+    pub(super) fn set_stores(&mut self, namespace: &str, stores: Option<Stores>) {
+        let there = self.stores.get(namespace);
+        if there.map(AsRef::as_ref) == stores.as_ref() {
+            return;
+        }
+        match stores {
+            Some(stores) => drop(self.stores.insert(namespace.into(), Arc::new(stores))),
+            None => drop(self.stores.remove(namespace)),
         }
     }
 }

@@ -9,6 +9,7 @@ use tracing::warn;
 use super::counts::Counts;
 use super::index::Source;
 use super::item::{Item, same};
+use super::stores::StoresTold;
 
 /// What all sources told.
 #[derive(Debug, Default)]
@@ -16,7 +17,11 @@ pub(super) struct Told {
     ours: Objects,
     konduktors: Objects,
     files: Objects,
+    /// Of those that tell of no secrets for shelves: always empty.
+    none: Objects,
     counts: Counts,
+    /// The other half, told of beside.
+    pub(super) stores: StoresTold,
 }
 
 impl Told {
@@ -29,6 +34,7 @@ impl Told {
             Source::OurLabel => &mut self.ours,
             Source::KonduktorLabel => &mut self.konduktors,
             Source::Files => &mut self.files,
+            Source::Stores | Source::Namespaces => &mut self.none,
         }
     }
 

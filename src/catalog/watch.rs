@@ -1,14 +1,15 @@
-//! Secrets from a cluster: two watches in all namespaces, one for keyporter's label and one for Konduktor's.
+//! Secrets from a cluster: two watches in all namespaces, one for keyporter's label and one for Konduktor's; and two for
+//! stores and for the domains of namespaces.
 //!
 //! The catalog always holds complete lists. While a watch is down, or lists anew because it fell behind, the catalog
 //! keeps what it held; a new list is built aside, page by page, and replaces the old one when it is complete.
 
 mod failure;
+mod stores;
 
 use std::future::{Future, pending};
 use std::pin::pin;
 
-use futures::future::join;
 use futures::{Stream, StreamExt};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -20,11 +21,14 @@ use tracing::{Dispatch, debug, info, warn};
 
 pub use self::failure::Failure;
 
-use super::decode::WatchedSecret;
+use super::decode::{NamespaceHead, WatchedSecret};
 use super::index::{Catalog, Relist, Source};
 
-/// The watches: who they are, and the Secrets that each wants. No Secret is wanted by both.
-const WATCHES: [(Source, &str); 2] = [
+/// How many watches there are.
+const ALL_WATCHES: usize = 4;
+
+/// The watches by labels: who they are, and the Secrets that each wants. No Secret is wanted by both.
+const LABELLED: [(Source, &str); 2] = [
     (Source::OurLabel, "keyporter.dev/kind"),
     (
         Source::KonduktorLabel,
@@ -57,13 +61,13 @@ impl Observer for () {}
 pub struct Synced(watch::Receiver<usize>);
 
 impl Synced {
-    /// Whether both watches had their first complete list.
+    /// Whether all watches had their first complete list.
     #[must_use]
     pub fn is_synced(&self) -> bool {
         *self.0.borrow() == 0
     }
 
-    /// Waits until both watches have had their first complete list; without end if they are no longer run.
+    /// Waits until all watches have had their first complete list; without end if they are no longer run.
     pub async fn wait(&mut self) {
         if self.0.wait_for(|missing| *missing == 0).await.is_err() {
             pending::<()>().await;
@@ -79,18 +83,63 @@ pub fn watch(
     catalog: Catalog,
     observer: impl Observer,
 ) -> (Synced, impl Future<Output = ()> + Send) {
-    let (missing, synced) = watch::channel(WATCHES.len());
+    let (missing, synced) = watch::channel(ALL_WATCHES);
     let run = async move {
+        let follower = |source| Follower::new(source, catalog.clone(), &observer, &missing);
         let follow = |(source, labels): (Source, &str)| {
             let config = watcher::Config::default().labels(labels).page_size(PAGE);
             let events = watcher(Api::<WatchedSecret>::all(client.clone()), config);
-            let follower = Follower::new(source, catalog.clone(), &observer, &missing);
-            follower.follow(events.default_backoff())
+            follower(source).follow(events.default_backoff())
         };
-        let [ours, konduktors] = WATCHES.map(follow);
-        join(ours, konduktors).await;
+        let [ours, konduktors] = LABELLED.map(follow);
+        let stores = stores::events(client.clone(), catalog.clone());
+        let stores = follower(Source::Stores).follow(stores.default_backoff());
+        // The watch of ownership, for uids, is another: there nobody waits for the first list, and what is missing is
+        // asked for.
+        let namespaces = Api::<NamespaceHead>::all(client.clone());
+        let namespaces = watcher(namespaces, watcher::Config::default());
+        let namespaces = follower(Source::Namespaces).follow(namespaces.default_backoff());
+        tokio::join!(ours, konduktors, stores, namespaces);
     };
     (Synced(synced), run)
+}
+
+/// What a watch tells of.
+trait Told {
+    /// Into a new list.
+    fn list(self, relist: &mut Relist);
+    /// New or changed.
+    fn apply(self, source: Source, catalog: &Catalog);
+    /// Gone.
+    fn delete(self, source: Source, catalog: &Catalog);
+}
+
+impl Told for WatchedSecret {
+    fn list(self, relist: &mut Relist) {
+        relist.add(self);
+    }
+
+    fn apply(self, source: Source, catalog: &Catalog) {
+        catalog.apply(source, self);
+    }
+
+    fn delete(self, source: Source, catalog: &Catalog) {
+        catalog.delete(source, self.namespace(), self.object());
+    }
+}
+
+impl Told for NamespaceHead {
+    fn list(self, relist: &mut Relist) {
+        relist.set_domain(self.name(), self.domain());
+    }
+
+    fn apply(self, source: Source, catalog: &Catalog) {
+        catalog.set_domain(source, self.name(), self.domain());
+    }
+
+    fn delete(self, source: Source, catalog: &Catalog) {
+        catalog.set_domain(source, self.name(), None);
+    }
 }
 
 /// Carries the events of one watch into the catalog.
@@ -125,9 +174,9 @@ impl<'a, O: Observer> Follower<'a, O> {
         }
     }
 
-    async fn follow(
+    async fn follow<T: Told>(
         mut self,
-        events: impl Stream<Item = watcher::Result<Event<WatchedSecret>>> + Send,
+        events: impl Stream<Item = watcher::Result<Event<T>>> + Send,
     ) {
         let mut events = pin!(events);
         // kube logs the whole of an answer that it cannot read, so nothing that it does in here reaches the log.
@@ -139,30 +188,25 @@ impl<'a, O: Observer> Follower<'a, O> {
         }
     }
 
-    async fn take(&mut self, event: Event<WatchedSecret>) {
+    async fn take<T: Told>(&mut self, event: Event<T>) {
         match event {
             Event::Init => {
                 self.relist = Some(self.catalog.relist(self.source));
                 return;
             }
-            Event::InitApply(secret) => {
+            Event::InitApply(told) => {
                 if let Some(relist) = &mut self.relist {
-                    relist.add(secret);
+                    told.list(relist);
                 }
                 return;
             }
             Event::InitDone => self.finish().await,
-            Event::Apply(secret) => self.catalog.apply(self.source, secret),
-            Event::Delete(secret) => {
-                let (namespace, object) = (secret.namespace(), secret.object());
-                self.catalog.delete(self.source, namespace, object);
-            }
+            Event::Apply(told) => told.apply(self.source, &self.catalog),
+            Event::Delete(told) => told.delete(self.source, &self.catalog),
         }
         if self.complaint.take().is_some() {
-            info!(
-                watch = self.source.as_str(),
-                "the watch of secrets works again"
-            );
+            let (watch, what) = (self.source.as_str(), failure::resource(self.source));
+            info!(watch, "the watch of {what} works again");
         }
     }
 
@@ -172,7 +216,7 @@ impl<'a, O: Observer> Follower<'a, O> {
         };
         // A large list takes longer than other tasks should wait.
         if let Err(error) = spawn_blocking(|| relist.finish()).await {
-            warn!(watch = self.source.as_str(), %error, "a list of secrets was not taken in");
+            warn!(watch = self.source.as_str(), %error, "a list was not taken in");
             return;
         }
         if !self.listed {
@@ -191,14 +235,15 @@ impl<'a, O: Observer> Follower<'a, O> {
             return;
         }
         let (watch, word) = (self.source.as_str(), failure.as_str());
+        let advice = failure.advice(failure::resource(self.source));
         if failure == Failure::Expired {
-            info!(watch, failure = word, "{failure}");
+            info!(watch, failure = word, "{advice}");
         } else {
             warn!(
                 watch,
                 failure = word,
                 error = failure::detail(error),
-                "{failure}"
+                "{advice}"
             );
         }
     }
@@ -210,7 +255,7 @@ mod tests {
     use std::time::Duration;
 
     use axum::body::Body;
-    use axum::http::Uri;
+    use axum::http::{HeaderMap, Uri};
     use axum::{Router, response};
     use futures::stream;
     use kube::core::Status;
@@ -261,6 +306,14 @@ mod tests {
                 .lock()
                 .unwrap()
                 .push(format!("{source} {}", failure.as_str()));
+        }
+    }
+
+    impl Seen {
+        fn failures(&self, source: &str) -> usize {
+            let told = self.0.lock().unwrap();
+            let failures = told.iter().filter(|one| !one.ends_with(" listed"));
+            failures.filter(|one| one.starts_with(source)).count()
         }
     }
 
@@ -402,7 +455,7 @@ mod tests {
         assert_eq!(scene.seen.0.lock().unwrap().len(), 5);
     }
 
-    /// What an API server answers to each list; watches stay open and silent.
+    /// What an API server answers to each list of Secrets with their data; watches stay open and silent.
     type Script = fn(query: &str, number: usize) -> (u16, String);
 
     struct Cluster {
@@ -413,26 +466,43 @@ mod tests {
         run: JoinHandle<()>,
     }
 
+    /// The same for all other paths.
+    type OtherScript = fn(path: &str, query: &str, number: usize) -> (u16, String);
+
     fn cluster(script: Script) -> Cluster {
+        cluster_with_stores(script, |_, _, _| page(&[], ""))
+    }
+
+    fn cluster_with_stores(script: Script, others: OtherScript) -> Cluster {
         let queries = Arc::new(Mutex::new(Vec::new()));
         let asked = queries.clone();
-        let server = Router::new().fallback(move |uri: Uri| {
+        let server = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
             let query = uri.query().unwrap_or_default().to_owned();
+            let whole = format!("{}?{query}", uri.path());
             let number = asked
                 .lock()
                 .unwrap()
                 .iter()
-                .filter(|before| **before == query)
+                .filter(|before| **before == whole)
                 .count();
-            asked.lock().unwrap().push(query.clone());
+            asked.lock().unwrap().push(whole);
             async move {
-                assert_eq!(uri.path(), "/api/v1/secrets");
+                let path = uri.path();
+                // Nobody asks for the values of Secrets that may be anybody's.
+                let selected = query.contains("labelSelector=") || query.contains("fieldSelector=");
+                let accept = headers
+                    .get("Accept")
+                    .map_or("", |accept| accept.to_str().unwrap());
+                assert_eq!(accept.contains("as=PartialObjectMetadata"), !selected);
                 if query.contains("watch=true") {
                     return response::Response::new(Body::from_stream(stream::pending::<
                         Result<Vec<u8>, std::io::Error>,
                     >()));
                 }
-                let (code, body) = script(&query, number);
+                let (code, body) = match (path, selected) {
+                    ("/api/v1/secrets", true) => script(&query, number),
+                    _ => others(path, &query, number),
+                };
                 let mut response = response::Response::new(Body::from(body));
                 *response.status_mut() = code.try_into().unwrap();
                 response
@@ -479,6 +549,19 @@ mod tests {
         )
     }
 
+    fn heads(names: &[&str], next: &str) -> (u16, String) {
+        let head = |name: &&str| json!({"metadata": {"namespace": "team", "name": name}});
+        let items: Vec<_> = names.iter().map(head).collect();
+        let metadata = json!({"resourceVersion": "5", "continue": next});
+        (200, json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "items": items}).to_string())
+    }
+
+    fn domains(namespaces: &[(&str, &str)]) -> (u16, String) {
+        let head = |(name, domain): &(&str, &str)| json!({"metadata": {"name": name, "labels": {"keyporter.dev/domain": domain}}});
+        let items: Vec<_> = namespaces.iter().map(head).collect();
+        (200, json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "5"}, "items": items}).to_string())
+    }
+
     #[tokio::test]
     async fn both_watches_ask_for_what_is_theirs_page_by_page() {
         let mut cluster = cluster(|query, _| match query {
@@ -510,7 +593,7 @@ mod tests {
             _ => page(&[], ""),
         }
         });
-        while cluster.seen.0.lock().unwrap().len() < 2 {
+        while cluster.seen.failures("konduktor") < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(!cluster.synced.is_synced());
@@ -523,6 +606,77 @@ mod tests {
             2,
             "{seen:?}"
         );
+    }
+
+    #[tokio::test]
+    async fn stores_are_found_by_name_and_read_until_they_can_be() {
+        let (lines, _guard) = Lines::listen();
+        let mut cluster = cluster_with_stores(
+            |_, _| page(&[], ""),
+            |path, query, number| match (path, number) {
+                ("/api/v1/secrets", 0) if query.contains("continue") => {
+                    heads(&["iomete-secret-store-sales", "z"], "")
+                }
+                ("/api/v1/secrets", 0) => heads(&["a", "iomete-secret-store"], "more"),
+                ("/api/v1/namespaces", _) => domains(&[("team", "finance"), ("other", "sales")]),
+                ("/api/v1/namespaces/team/secrets", 0 | 1) if !query.contains("sales") => {
+                    (500, "{}".to_owned())
+                }
+                // This one is deleted meanwhile.
+                ("/api/v1/namespaces/team/secrets", _) if query.contains("sales") => page(&[], ""),
+                ("/api/v1/namespaces/team/secrets", _) => page(&["iomete-secret-store"], ""),
+                _ => (404, "{}".to_owned()),
+            },
+        );
+        while cluster.seen.failures("stores") < 2 {
+            assert!(!cluster.synced.is_synced());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        cluster.synced().await;
+        let shelves = cluster.catalog.shelves("team", None);
+        let stores = shelves.visible().stores;
+        assert_eq!(stores.domain.as_deref(), Some("finance"));
+        let list: Vec<_> = stores.stores.iter().map(|store| &*store.object).collect();
+        assert_eq!(list, ["iomete-secret-store"]);
+        assert!(
+            stores
+                .named("iomete-secret-store")
+                .unwrap()
+                .has_key("TOKEN")
+        );
+        let queries = cluster.queries.lock().unwrap().join("\n");
+        assert!(
+            queries.contains(
+                "/api/v1/namespaces/team/secrets?&fieldSelector=metadata.name%3Diomete-secret-store\n"
+            ),
+            "{queries}"
+        );
+        assert!(!lines.text().contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn it_is_not_synced_while_namespaces_are_refused() {
+        let (lines, _guard) = Lines::listen();
+        let mut cluster = cluster_with_stores(
+            |_, _| page(&[], ""),
+            |path, _, number| {
+                match (path, number) {
+                ("/api/v1/namespaces", 0) => (
+                    403,
+                    json!({"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no"}).to_string(),
+                ),
+                _ => page(&[], ""),
+            }
+            },
+        );
+        while cluster.seen.failures("namespaces") < 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!cluster.synced.is_synced());
+        cluster.synced().await;
+        let text = lines.text();
+        let advice = "a ClusterRole with the verbs list and watch on namespaces";
+        assert!(text.contains(advice), "{text}");
     }
 
     #[tokio::test]

@@ -15,11 +15,11 @@ use tabwriter::TabWriter;
 
 use super::{
     settings::SettingsArguments,
-    values::{namespace, username},
+    values::{domain, namespace, username},
     written,
 };
 use crate::{
-    catalog::{Catalog, Source, files},
+    catalog::{Catalog, files},
     documents::{Documents, to_yaml},
     inject::{identity::Identity, name},
     offline::{Fate, Offline, OfflineError, Outcome, Subject},
@@ -60,6 +60,11 @@ pub(super) struct Inject {
     /// The namespace of workloads and Secrets that name none; workloads that name another are an error
     #[arg(short, long, value_name = "NAMESPACE", value_parser = namespace)]
     namespace: Option<String>,
+
+    /// The domain that the namespaces belong to, for ${secrets.KEY}; without it, what the label keyporter.dev/domain of
+    /// Namespaces among the --secrets says
+    #[arg(long, value_name = "NAME", value_parser = domain)]
+    domain: Option<String>,
 
     /// What is printed
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
@@ -114,12 +119,15 @@ impl Inject {
         let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let settings = self.settings.settings();
         let labels_tell = settings.identity == Identity::Konduktor;
-        let loaded = files::load(&self.secrets, namespace)?;
-        if let Some(warning) = &loaded.warning {
+        let catalog = Catalog::of(&settings);
+        let mut loaded = files::load(&self.secrets, namespace)?;
+        if let Some(warning) = loaded.warning(&catalog) {
             eprintln!("warning: {warning}");
         }
-        let catalog = Catalog::of(settings.identity);
-        catalog.replace(Source::Files, loaded.secrets);
+        if let Some(domain) = &self.domain {
+            loaded.set_domain(domain, namespace);
+        }
+        loaded.fill(&catalog);
         let offline = Offline {
             catalog: &catalog,
             settings: &settings,

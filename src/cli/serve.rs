@@ -147,7 +147,7 @@ impl Serve {
                  protects them from nobody"
             );
         }
-        let catalog = Catalog::of(settings.identity);
+        let catalog = Catalog::of(&settings);
         let filling = self.fill(&catalog, &metrics, &readiness).await?;
         let certificate = self.certificate(&metrics, &readiness)?;
         let tls = tls::server_config(certificate, self.client_ca_file.as_deref())?;
@@ -245,7 +245,8 @@ impl Serve {
             None
         } else {
             // Once here, so that what is wrong ends the program; from then on only what was known is kept.
-            if let Some(warning) = files::load(&self.secrets, &self.namespace)?.warning {
+            let loaded = files::load(&self.secrets, &self.namespace)?;
+            if let Some(warning) = loaded.warning(catalog) {
                 warn!("{warning}");
             }
             let complete = Arc::clone(&complete);

@@ -2,9 +2,11 @@
 
 use clap::{Args, ValueEnum};
 
+use super::values::object;
 use crate::inject::{
     identity::Identity,
     settings::{MOUNT_ROOT, Settings},
+    store::STORE,
     trust::Grant,
 };
 
@@ -14,6 +16,10 @@ pub(super) struct SettingsArguments {
     /// Folder below which secrets of kind default are mounted
     #[arg(long, value_name = "PATH", default_value = MOUNT_ROOT, value_parser = mount_root)]
     mount_root: String,
+
+    /// What a namespace's own store of ${secrets.KEY} is called; that of a domain is called NAME-DOMAIN
+    #[arg(long, value_name = "NAME", default_value = STORE, value_parser = object)]
+    store: String,
 
     /// A container that gets nothing, beside the known sidecars of other injectors; may be repeated
     #[arg(long = "skip-container", value_name = "NAME")]
@@ -54,6 +60,7 @@ impl SettingsArguments {
     pub(super) fn settings(&self) -> Settings {
         let mut settings = Settings {
             mount_root: self.mount_root.clone(),
+            store: self.store.clone(),
             identity: match self.identity {
                 IdentityArgument::Authenticated => Identity::Authenticated,
                 IdentityArgument::Konduktor => Identity::Konduktor,

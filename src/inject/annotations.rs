@@ -11,6 +11,9 @@ pub const PREFIX: &str = "keyporter.dev/";
 /// Label of a Namespace (`enabled`) or of a pod (`disabled` opts it out).
 pub const INJECT: &str = "keyporter.dev/inject";
 
+/// Label of a Namespace: the domain that it belongs to, whose [store](super::store) its pods may refer to.
+pub const DOMAIN: &str = "keyporter.dev/domain";
+
 /// Label of a Secret: how it reaches a pod. Its presence makes a Secret one of keyporter's.
 pub const KIND: &str = "keyporter.dev/kind";
 /// Label of a Secret: the secret name; the object's name where it is absent.
@@ -40,13 +43,25 @@ pub const FORCE_DELETE: &str = "keyporter.dev/force-delete";
 pub const CONTAINERS: &str = "keyporter.dev/containers";
 /// Annotation of a pod: the name of the secret of kind `auth` that becomes `AUTH_SECRET`.
 pub const AUTH_SECRET: &str = "keyporter.dev/auth-secret";
+/// Annotation of a pod: files from secrets, `secret:NAME[?][/KEY]:/absolute/path`, one a line or comma-separated.
+pub const FILES: &str = "keyporter.dev/files";
+/// Annotation of a pod: variables from stores, as IOMETE's `envSecrets`.
+pub const ENV_SECRETS: &str = "keyporter.dev/env-secrets";
+/// Annotation of a pod: Spark configuration from stores, as IOMETE's `sparkConfSecrets`.
+pub const SPARK_CONF_SECRETS: &str = "keyporter.dev/spark-conf-secrets";
 /// Annotation of a pod, the record of what it got: JSON list of `{secret, name, kind, scope, resourceVersion}`.
 /// Label of a pod: `true` where it got anything.
 pub const INJECTED: &str = "keyporter.dev/injected";
 
 /// Annotations by which a pod's author chooses. They are the author's, not keyporter's own marks: changing one changes
 /// what the pod gets.
-pub const WISHES: [&str; 2] = [CONTAINERS, AUTH_SECRET];
+pub const WISHES: [&str; 5] = [
+    CONTAINERS,
+    AUTH_SECRET,
+    FILES,
+    ENV_SECRETS,
+    SPARK_CONF_SECRETS,
+];
 
 /// Konduktor's label that marks its Secrets (value [`KONDUKTOR_PARENT`]).
 pub const KONDUKTOR_MARK: &str = "parent";
@@ -82,6 +97,12 @@ pub struct Wishes<'a> {
     pub containers: Option<Vec<&'a str>>,
     /// The secret that becomes `AUTH_SECRET`.
     pub auth_secret: Option<&'a str>,
+    /// The list of files from secrets.
+    pub files: Option<&'a str>,
+    /// The list of variables from stores.
+    pub env_secrets: Option<&'a str>,
+    /// The list of Spark configuration from stores.
+    pub spark_conf_secrets: Option<&'a str>,
 }
 
 impl<'a> Wishes<'a> {
@@ -114,7 +135,16 @@ impl<'a> Wishes<'a> {
             opted_out,
             containers,
             auth_secret,
+            files: metadata.annotations.get(FILES),
+            env_secrets: metadata.annotations.get(ENV_SECRETS),
+            spark_conf_secrets: metadata.annotations.get(SPARK_CONF_SECRETS),
         })
+    }
+
+    /// Whether an annotation refers to secrets.
+    pub(super) fn refer(&self) -> bool {
+        let lists = [self.files, self.env_secrets, self.spark_conf_secrets];
+        lists.iter().any(Option::is_some)
     }
 
     /// Whether the wishes let a container of this name take part.

@@ -1,6 +1,9 @@
 //! What placing the secrets changes in a pod's `spec`, before it is written as a patch.
 
+use std::borrow::Cow;
+
 use super::git_ssh;
+use super::reference::Target;
 use super::secret::Secret;
 use super::warning::Obstacle;
 
@@ -43,6 +46,13 @@ pub enum NewVolume<'a> {
         /// The secret.
         secret: &'a Secret,
     },
+    /// A Secret of which single keys are mounted as files.
+    Files {
+        /// The volume's name.
+        name: String,
+        /// The Secret object.
+        object: &'a str,
+    },
     /// The emptyDir for private copies of that key.
     GitWork,
 }
@@ -51,7 +61,9 @@ impl NewVolume<'_> {
     /// The volume's name.
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Directory { name, .. } | Self::GitKey { name, .. } => name,
+            Self::Directory { name, .. } | Self::GitKey { name, .. } | Self::Files { name, .. } => {
+                name
+            }
             Self::GitWork => git_ssh::WORK_VOLUME,
         }
     }
@@ -64,19 +76,47 @@ pub struct ContainerChanges<'a> {
     pub group: Group,
     /// Its place there.
     pub index: usize,
+    /// New values of its own variables, by their place.
+    pub values: Vec<(usize, NewValue<'a>)>,
+    /// Its command with variables for references.
+    pub command: Option<Vec<Cow<'a, str>>>,
+    /// Its arguments with variables for references.
+    pub args: Option<Vec<Cow<'a, str>>>,
     /// Variables, to stand before its own, so that its own may refer to them as `$(NAME)`.
     pub variables: Vec<NewVariable<'a>>,
     /// Secrets for `envFrom`, each with the place at which to insert it.
     pub env_from: Vec<(usize, &'a str)>,
     /// Mounts.
-    pub mounts: Vec<NewMount>,
+    pub mounts: Vec<NewMount<'a>>,
+}
+
+impl ContainerChanges<'_> {
+    /// Whether nothing changes.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self {
+            group: _,
+            index: _,
+            values,
+            command,
+            args,
+            variables,
+            env_from,
+            mounts,
+        } = self;
+        values.is_empty()
+            && command.is_none()
+            && args.is_none()
+            && variables.is_empty()
+            && env_from.is_empty()
+            && mounts.is_empty()
+    }
 }
 
 /// A variable to add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewVariable<'a> {
     /// Its name.
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     /// Its value.
     pub value: NewValue<'a>,
 }
@@ -89,7 +129,7 @@ pub enum NewValue<'a> {
     /// A key of a Secret.
     Key {
         /// The Secret object.
-        object: &'a str,
+        object: Cow<'a, str>,
         /// The key.
         key: &'a str,
         /// Whether the container starts without it.
@@ -97,11 +137,35 @@ pub enum NewValue<'a> {
     },
 }
 
+impl<'a> NewValue<'a> {
+    /// What a reference means.
+    pub(super) fn of(target: Target<'a>) -> Self {
+        match target {
+            Target::There {
+                source,
+                key,
+                optional,
+            } => Self::Key {
+                object: source.object().into(),
+                key,
+                optional,
+            },
+            Target::Absent { object, key } => Self::Key {
+                object: object.into(),
+                key,
+                optional: true,
+            },
+        }
+    }
+}
+
 /// A mount to add, read-only unless it is the work folder of git.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewMount {
+pub struct NewMount<'a> {
     /// The volume.
     pub volume: String,
+    /// The one file of the volume that is mounted.
+    pub file: Option<&'a str>,
     /// The path.
     pub path: String,
     /// Whether it is read-only.
@@ -124,6 +188,8 @@ pub struct Placement<'a> {
 pub enum Way<'a> {
     /// Files below this path.
     Files(String),
+    /// The file at this path, by reference.
+    KeyFile(&'a str),
     /// All keys as variables.
     Variables,
     /// These keys as variables.

@@ -4,6 +4,7 @@
 //! request + pod + what its owner may see  ->  decide  ->  Skip(reason) | Inject(plan) | Deny(reason)
 //!                                                           plan  ->  patch  ->  JSON Patch
 //! request + workload (new, old)           ->  stamp   ->  the owner's name on its pod templates
+//! SparkApplication (new, old)             ->  spark_application  ->  what stores give to it
 //! request + metadata of a Secret          ->  secret_stamp  ->  the owner's name on it
 //!                                             single_key, in_use  ->  its creation or deletion is refused
 //! ```
@@ -32,11 +33,13 @@ pub mod place;
 pub mod pod;
 pub mod proof;
 mod record;
+pub mod reference;
 pub mod secret;
 pub mod secret_stamp;
 pub mod select;
 pub mod settings;
 pub mod single_key;
+pub mod spark_application;
 pub mod stamp;
 pub mod store;
 pub mod template;
@@ -45,18 +48,21 @@ pub mod trust;
 pub mod variable;
 pub mod warning;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
+use serde::Deserialize;
 use thiserror::Error;
 
 use annotations::{self as names, Wishes};
-use changes::{Changes, Placement};
+use changes::{Changes, Placement, Way};
 use owner::Owner;
 use pod::{Metadata, Pod, Text};
+use reference::{References, Referral, Refused, Resolver, Source};
 use secret::Secret;
 use select::{Reason, Selection, Visible};
 use settings::Settings;
+use template::Template;
 use trust::Trusted;
 use warning::Warning;
 
@@ -240,6 +246,16 @@ pub enum Denial {
         /// Why it cannot be found out.
         why: String,
     },
+    /// References that mean nothing.
+    #[error(
+        "refers to secrets that it cannot get: {}; correct the reference or create the secret, or put a ? behind the name if \
+         the pod can do without",
+        refused(.references)
+    )]
+    UnresolvedReferences {
+        /// The references, sorted.
+        references: Vec<Refused>,
+    },
     /// More secrets in more containers than a pod can hold.
     #[error(
         "{entries} variables and folders in each of the pod's {containers} containers are more than a pod can hold; \
@@ -309,6 +325,24 @@ fn listed<T: fmt::Display>(entries: &[T]) -> String {
     names.join(", ")
 }
 
+/// All of them, as the author is to mend all at once; but no answer is endless.
+fn refused(references: &[Refused]) -> String {
+    const LISTED: usize = 100;
+    let mut sentences: Vec<_> = references
+        .iter()
+        .take(LISTED)
+        .map(ToString::to_string)
+        .collect();
+    if let Some(more) = references
+        .len()
+        .checked_sub(LISTED)
+        .filter(|more| *more > 0)
+    {
+        sentences.push(format!("and {more} more"));
+    }
+    sentences.join("; ")
+}
+
 impl Denial {
     /// The word for it in logs and metrics: a closed list.
     #[must_use]
@@ -322,6 +356,7 @@ impl Denial {
             Self::ImpersonationUnknown { .. } => "impersonation-unknown",
             Self::ForeignPod => "foreign-pod",
             Self::EntryUnknown { .. } => "entry-unknown",
+            Self::UnresolvedReferences { .. } => "unresolved-references",
             Self::TooLarge { .. } => "too-large",
             Self::SecondGitSsh { .. } => "second-git-ssh",
             Self::SecretInUse { .. } => "secret-in-use",
@@ -349,6 +384,8 @@ pub struct Report<'a> {
     pub owner: Option<Owner<'a>>,
     /// Each chosen secret in each container.
     pub placements: Vec<Placement<'a>>,
+    /// References in effect, and where they stand.
+    pub referrals: Vec<Referral<'a>>,
     /// Secrets in reach that were not chosen.
     pub passed_over: Vec<(&'a Secret, Reason<'a>)>,
     /// What the requester is to know.
@@ -356,16 +393,20 @@ pub struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// The secrets of which the pod has anything, each once.
-    pub fn in_effect(&self) -> impl Iterator<Item = &'a Secret> {
+    /// The secrets and stores of which the pod has anything, each once.
+    pub fn in_effect(&self) -> impl Iterator<Item = Source<'a>> {
         let mut seen = HashSet::new();
         let placed = self
             .placements
             .iter()
-            .filter(|placement| placement.result.is_ok());
+            .filter(|placement| placement.result.is_ok())
+            .map(|placement| Source::Secret(placement.secret));
+        // A second pass finds them in another order.
+        let mut referred: Vec<_> = self.referrals.iter().map(|one| one.source).collect();
+        referred.sort_by_key(|source| source.object());
         placed
-            .map(|placement| placement.secret)
-            .filter(move |secret| seen.insert(std::ptr::from_ref::<Secret>(secret)))
+            .chain(referred)
+            .filter(move |source| seen.insert(source.object()))
     }
 }
 
@@ -410,17 +451,30 @@ pub fn decide<'a>(
         Ok(wishes) => wishes,
         Err(denial) => return Decision::Deny(denial),
     };
+    let mut references = match resolve(pod, &wishes, owner.name, visible, settings) {
+        Ok(references) => references,
+        Err(references) => return Decision::Deny(Denial::UnresolvedReferences { references }),
+    };
+    // Of optional references to nothing texts change, and the pod has no secret.
+    let rewritten = references.rewrites();
     let mut selection = select::select(visible, &wishes);
     warn_of_pod(&mut selection, pod, &wishes);
-    if let Err(denial) = place::check_size(&pod.spec, &selection, &wishes, settings) {
+    if let Err(denial) = place::check_size(&pod.spec, &selection, &references, &wishes, settings) {
         return Decision::Deny(denial);
     }
-    let changes = place::place(&pod.spec, &mut selection, &wishes, settings);
+    let changes = place::place(
+        &pod.spec,
+        &mut selection,
+        &mut references,
+        &wishes,
+        settings,
+    );
     let chosen = !selection.is_empty();
     let mut plan = Plan {
         report: Report {
             owner: Some(owner),
             placements: vec![],
+            referrals: references.referrals,
             passed_over: selection.passed_over,
             warnings: selection.warnings,
         },
@@ -430,24 +484,78 @@ pub fn decide<'a>(
         metadata,
     };
     plan.report.placements = std::mem::take(&mut plan.changes.placements);
-    let placed = plan
-        .report
-        .placements
-        .iter()
-        .any(|placement| placement.result.is_ok());
+    plan.report.remember(pod, visible);
+    let placed = plan.report.in_effect().next().is_some();
+    if placed {
+        plan.mark();
+    }
+    if (placed || rewritten) && !plan.is_empty() {
+        return Decision::Inject(Box::new(plan));
+    }
     let skip = match (placed, chosen, owner.name) {
-        (true, ..) => {
-            plan.mark();
-            if !plan.is_empty() {
-                return Decision::Inject(Box::new(plan));
-            }
-            Skip::AlreadyInjected
-        }
+        (true, ..) => Skip::AlreadyInjected,
         (false, false, None) if visible.is_empty() => Skip::NoOwner,
         (false, false, Some(_)) if visible.is_empty() => Skip::NoSecrets,
         (false, ..) => Skip::NothingPlaced,
     };
     Decision::Skip(skip, plan.report)
+}
+
+/// Looks for which references the pods of these templates would be refused now. What a secret that comes later can mend
+/// is given back; where anything is malformed the workload is denied, as its author would not see it of the pods.
+/// `visible` is what `owner` may see, whose the pods will be.
+pub fn foresee(
+    request: Request<'_>,
+    templates: &[Template<'_>],
+    owner: Option<&str>,
+    visible: Visible<'_>,
+    settings: &Settings,
+) -> Result<Vec<Refused>, Denial> {
+    let references: BTreeSet<_> = templates
+        .iter()
+        .filter_map(|template| Pod::deserialize(template.value).ok())
+        .flat_map(|pod| foresee_pod(request, &pod, owner, visible, settings))
+        .collect();
+    let references: Vec<_> = references.into_iter().collect();
+    if references.iter().any(|reference| reference.malformed) {
+        return Err(Denial::UnresolvedReferences { references });
+    }
+    Ok(references)
+}
+
+fn foresee_pod(
+    request: Request<'_>,
+    pod: &Pod<'_>,
+    owner: Option<&str>,
+    visible: Visible<'_>,
+    settings: &Settings,
+) -> Vec<Refused> {
+    if left_alone(request, pod, settings).is_some() {
+        return vec![];
+    }
+    let metadata = pod.metadata.as_ref();
+    match metadata.map_or_else(|| Ok(Wishes::default()), Wishes::of) {
+        Ok(wishes) if !wishes.opted_out => {
+            let resolved = resolve(pod, &wishes, owner, visible, settings);
+            resolved.err().unwrap_or_default()
+        }
+        // Nothing is injected, or the pod is refused for something else.
+        _ => vec![],
+    }
+}
+
+fn resolve<'a>(
+    pod: &'a Pod<'a>,
+    wishes: &Wishes<'a>,
+    owner: Option<&str>,
+    visible: Visible<'a>,
+    settings: &Settings,
+) -> Result<References<'a>, Vec<Refused>> {
+    if !wishes.refer() && !reference::any(&pod.spec) {
+        return Ok(References::default());
+    }
+    let resolver = Resolver::new(visible, owner, &settings.store);
+    reference::resolve(&pod.spec, wishes, settings, &resolver)
 }
 
 /// Reasons that leave the pod no say.
@@ -480,6 +588,26 @@ fn warn_of_pod<'a>(selection: &mut Selection<'a>, pod: &'a Pod<'a>, wishes: &Wis
         .collect();
     if !unknown.is_empty() {
         selection.warnings.push(Warning::UnknownContainers(unknown));
+    }
+}
+
+impl<'a> Report<'a> {
+    /// Adds what an earlier pass put in the place of references, and takes what came by reference from what did not come.
+    fn remember(&mut self, pod: &'a Pod<'a>, visible: Visible<'a>) {
+        let metadata = pod.metadata.as_ref();
+        let record = metadata.and_then(|metadata| metadata.annotations.get(names::INJECTED));
+        let earlier = record.map(|record| reference::earlier(&pod.spec, record, visible));
+        let is_file = |placement: &Placement<'_>| matches!(placement.result, Ok(Way::KeyFile(_)));
+        if earlier.is_none() && self.referrals.is_empty() && !self.placements.iter().any(is_file) {
+            return;
+        }
+        let mut come: HashSet<_> = self.in_effect().map(Source::object).collect();
+        let mut earlier = earlier.unwrap_or_default();
+        earlier.retain(|one| !come.contains(one.source.object()));
+        come.extend(earlier.iter().map(|one| one.source.object()));
+        self.referrals.append(&mut earlier);
+        self.passed_over
+            .retain(|(secret, _)| !come.contains(&*secret.object));
     }
 }
 

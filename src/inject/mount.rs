@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
-use super::pod::{Container, Volume, VolumeMount};
+use super::pod::{Container, Text, Volume, VolumeMount};
 use super::warning::Obstacle;
 
 /// How two paths lie to each other.
@@ -65,17 +65,58 @@ fn compare<'a>(
 pub enum Room<'a> {
     /// Nothing is in the way.
     Free,
-    /// A volume is mounted at that very path.
-    Mounted(&'a VolumeMount<'a>),
+    /// Something is mounted at that very path.
+    Mounted(Mounted<'a>),
     /// Something is in the way.
     Blocked(Obstacle<'a>),
+}
+
+/// A place that is taken by a mount.
+#[derive(Debug, Clone, Copy)]
+pub struct Mounted<'a> {
+    /// Where.
+    pub path: &'a str,
+    /// The volume; `None` for a file that this pass adds.
+    volume: Option<&'a str>,
+    /// The one file of the volume that is mounted; `None` if all of it is.
+    file: Option<&'a str>,
+    read_only: bool,
+}
+
+impl<'a> Mounted<'a> {
+    fn of(mount: &'a VolumeMount<'a>) -> Self {
+        let file = mount.sub_path.as_ref().map(Text::as_str);
+        Self {
+            path: mount.mount_path.as_str(),
+            volume: Some(mount.name.as_str()),
+            file: file.filter(|file| !file.is_empty()),
+            read_only: mount.read_only == Some(true),
+        }
+    }
+
+    /// The volume, if all of it is mounted here.
+    #[must_use]
+    pub fn whole(self) -> Option<&'a str> {
+        self.volume.filter(|_| self.file.is_none())
+    }
+
+    /// Whether this file of this volume is mounted here.
+    #[must_use]
+    pub fn is_file(self, volume: &str, file: &str) -> bool {
+        self.volume == Some(volume) && self.file == Some(file)
+    }
+
+    fn is_read_only(self, volumes: &HashMap<&str, &Volume<'_>>) -> bool {
+        let volume = self.volume.and_then(|name| volumes.get(name));
+        self.read_only || volume.is_some_and(|volume| volume.is_read_only())
+    }
 }
 
 /// The places that a container's own mounts and devices take. Sorted by their components, so that a container with
 /// thousands of mounts and an owner with thousands of secrets cost no more than both together.
 #[derive(Debug)]
 pub struct Places<'a> {
-    mounts: BTreeMap<Vec<&'a str>, &'a VolumeMount<'a>>,
+    mounts: BTreeMap<Vec<&'a str>, Mounted<'a>>,
     devices: BTreeMap<Vec<&'a str>, &'a str>,
 }
 
@@ -89,13 +130,25 @@ impl<'a> Places<'a> {
         };
         for mount in container.volume_mounts.iter().flatten() {
             let place = resolved(mount.mount_path.as_str());
-            places.mounts.entry(place).or_insert(mount);
+            let mounted = Mounted::of(mount);
+            places.mounts.entry(place).or_insert(mounted);
         }
         for device in container.volume_devices.iter().flatten() {
             let path = device.device_path.as_str();
             places.devices.insert(resolved(path), path);
         }
         places
+    }
+
+    /// Takes a free place for a read-only file.
+    pub fn take(&mut self, path: &'a str) {
+        let mounted = Mounted {
+            path,
+            volume: None,
+            file: None,
+            read_only: true,
+        };
+        self.mounts.insert(resolved(path), mounted);
     }
 
     /// Looks for room at `path`. A mount above it is in the way only if it is read-only: the runtime makes the folder for
@@ -105,18 +158,18 @@ impl<'a> Places<'a> {
     pub fn room_at(&self, path: &str, volumes: &HashMap<&str, &Volume<'_>>) -> Room<'a> {
         let mut place = resolved(path);
         if let Some(mount) = self.mounts.get(place.as_slice()) {
-            return Room::Mounted(mount);
+            return Room::Mounted(*mount);
         }
         if let Some(device) = from(&self.devices, &place) {
             return Room::Blocked(Obstacle::Device(device));
         }
         if let Some(mount) = from(&self.mounts, &place) {
-            return Room::Blocked(Obstacle::MountBelow(mount.mount_path.as_str()));
+            return Room::Blocked(Obstacle::MountBelow(mount.path));
         }
         while place.pop().is_some() {
             let above = self.mounts.get(place.as_slice());
-            if let Some(mount) = above.filter(|mount| is_read_only(mount, volumes)) {
-                return Room::Blocked(Obstacle::ReadOnlyAbove(mount.mount_path.as_str()));
+            if let Some(mount) = above.filter(|mount| mount.is_read_only(volumes)) {
+                return Room::Blocked(Obstacle::ReadOnlyAbove(mount.path));
             }
         }
         Room::Free
@@ -128,13 +181,6 @@ fn from<'m, T: Copy>(map: &'m BTreeMap<Vec<&'m str>, T>, place: &[&'m str]) -> O
     let mut rest = map.range::<[&str], _>((Bound::Included(place), Bound::Unbounded));
     let (_, found) = rest.next().filter(|(other, _)| other.starts_with(place))?;
     Some(*found)
-}
-
-fn is_read_only(mount: &VolumeMount<'_>, volumes: &HashMap<&str, &Volume<'_>>) -> bool {
-    mount.read_only == Some(true)
-        || volumes
-            .get(mount.name.as_str())
-            .is_some_and(|volume| volume.is_read_only())
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ pub struct Operation<'a> {
 #[serde(untagged)]
 enum Value<'a> {
     Text(Cow<'a, str>),
+    Texts(&'a [Cow<'a, str>]),
+    Json(serde_json::Value),
+    ValueFrom(ValueFrom<'a>),
     Map(Entries<'a>),
     Metadata(NewMetadata<'a>),
     Volume(Volume<'a>),
@@ -88,6 +91,7 @@ struct SecretSource<'a> {
     items: Option<Vec<Item<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     default_mode: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     optional: bool,
 }
 
@@ -152,6 +156,8 @@ struct VolumeMount<'a> {
     mount_path: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     read_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_path: Option<&'a str>,
 }
 
 /// Writes the patch of a plan. `base` is the JSON Pointer (RFC 6901) of the pod in the document: empty for a pod,
@@ -270,6 +276,8 @@ fn write_container<'a>(
     container: &Container<'_>,
     base: &str,
 ) {
+    // Before anything is inserted: places are those of the container as it is.
+    write_references(patch, change, base);
     insert(
         patch,
         &format!("{base}/env"),
@@ -309,6 +317,40 @@ fn write_container<'a>(
         Value::Mount,
         Value::Mounts,
     );
+}
+
+/// Replaces what references stand in: an `add` of a member that is there does so.
+fn write_references<'a>(
+    patch: &mut Vec<Operation<'a>>,
+    change: &'a ContainerChanges<'a>,
+    base: &str,
+) {
+    for (place, value) in &change.values {
+        let pointer = format!("{base}/env/{place}");
+        // The API server takes an empty value beside `valueFrom` for none.
+        let text = match value {
+            NewValue::Plain(text) => text.as_str(),
+            NewValue::Key { .. } => "",
+        };
+        patch.push(Operation::add(
+            format!("{pointer}/value"),
+            Value::Text(text.into()),
+        ));
+        if let Some(source) = ValueFrom::of(value) {
+            patch.push(Operation::add(
+                format!("{pointer}/valueFrom"),
+                Value::ValueFrom(source),
+            ));
+        }
+    }
+    for (member, texts) in [("command", &change.command), ("args", &change.args)] {
+        if let Some(texts) = texts {
+            patch.push(Operation::add(
+                format!("{base}/{member}"),
+                Value::Texts(texts),
+            ));
+        }
+    }
 }
 
 /// Adds entries at the end of a list, or the list.
@@ -360,6 +402,11 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// Adds any JSON.
+    pub(super) fn json(path: String, value: serde_json::Value) -> Self {
+        Self::add(path, Value::Json(value))
+    }
+
     /// Adds annotations to the object whose `metadata` is at `path`.
     pub(super) fn annotations(
         path: &str,
@@ -409,6 +456,16 @@ impl<'a> Volume<'a> {
             NewVolume::GitKey { name, secret } => Self {
                 name,
                 secret: Some(SecretSource::git_key(secret)),
+                empty_dir: None,
+            },
+            NewVolume::Files { name, object } => Self {
+                name,
+                secret: Some(SecretSource {
+                    secret_name: object,
+                    items: None,
+                    default_mode: None,
+                    optional: false,
+                }),
                 empty_dir: None,
             },
             NewVolume::GitWork => {
@@ -471,29 +528,34 @@ impl<'a> SecretSource<'a> {
 
 impl<'a> Variable<'a> {
     fn of(NewVariable { name, value }: &'a NewVariable<'a>) -> Self {
-        match value {
-            NewValue::Plain(value) => Self {
-                name,
-                value: Some(value),
-                value_from: None,
-            },
-            NewValue::Key {
-                object,
-                key,
-                optional,
-            } => {
-                let secret_key_ref = KeyReference {
-                    name: object,
-                    key,
-                    optional: *optional,
-                };
-                Self {
-                    name,
-                    value: None,
-                    value_from: Some(ValueFrom { secret_key_ref }),
-                }
-            }
+        let plain = match value {
+            NewValue::Plain(value) => Some(value.as_str()),
+            NewValue::Key { .. } => None,
+        };
+        Self {
+            name,
+            value: plain,
+            value_from: ValueFrom::of(value),
         }
+    }
+}
+
+impl<'a> ValueFrom<'a> {
+    fn of(value: &'a NewValue<'a>) -> Option<Self> {
+        let NewValue::Key {
+            object,
+            key,
+            optional,
+        } = value
+        else {
+            return None;
+        };
+        let secret_key_ref = KeyReference {
+            name: object,
+            key,
+            optional: *optional,
+        };
+        Some(Self { secret_key_ref })
     }
 }
 
@@ -501,14 +563,16 @@ impl<'a> VolumeMount<'a> {
     fn of(
         NewMount {
             volume,
+            file,
             path,
             read_only,
-        }: &'a NewMount,
+        }: &'a NewMount<'a>,
     ) -> Self {
         Self {
             name: volume,
             mount_path: path,
             read_only: *read_only,
+            sub_path: *file,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Where the chosen secrets go in each container: what is there already, what is added, what is in the way.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::Denial;
@@ -11,6 +12,7 @@ use super::git_ssh;
 use super::mount::{Places, Relation, Room, relation};
 use super::name;
 use super::pod::{Container, EnvFrom, Spec, Variable, Volume};
+use super::reference::{InContainer, KeyFile, References, Referral, Spot, Target, is_hidden};
 use super::secret::Secret;
 use super::select::{Auth, Environment, Selection};
 use super::settings::Settings;
@@ -19,6 +21,9 @@ use super::warning::{Obstacle, Warning};
 
 /// The prefix of our volumes of Secrets.
 const VOLUME_PREFIX: &str = "keyporter-";
+
+/// The prefix of our volumes of which single files are mounted.
+const FILES_PREFIX: &str = "keyporter-files-";
 
 /// The most entries that all containers of a pod get together. No API server stores a pod with more, and a small pod of
 /// thousands of containers must not cost the webhook gigabytes.
@@ -37,20 +42,28 @@ fn chosen<'a>(
     wishes: &Wishes<'a>,
     settings: &Settings,
 ) -> impl Iterator<Item = (Group, usize, &'a Container<'a>)> {
-    containers(spec).filter(|(_, _, container)| {
-        wishes.choose(&container.name) && !settings.sidecars.contains(container.name.as_str())
-    })
+    containers(spec).filter(|(_, _, container)| is_chosen(container, wishes, settings))
+}
+
+/// Whether a container takes part.
+pub(super) fn is_chosen(
+    container: &Container<'_>,
+    wishes: &Wishes<'_>,
+    settings: &Settings,
+) -> bool {
+    wishes.choose(&container.name) && !settings.sidecars.contains(container.name.as_str())
 }
 
 /// Looks whether a pod could hold all that its containers would get.
 pub(super) fn check_size(
     spec: &Spec<'_>,
     selection: &Selection<'_>,
+    references: &References<'_>,
     wishes: &Wishes<'_>,
     settings: &Settings,
 ) -> Result<(), Denial> {
     let containers = chosen(spec, wishes, settings).count();
-    let entries = selection.size();
+    let entries = selection.size() + references.size();
     if containers.saturating_mul(entries) > PLACES {
         return Err(Denial::TooLarge {
             containers,
@@ -64,6 +77,7 @@ pub(super) fn check_size(
 pub fn place<'a>(
     spec: &'a Spec<'a>,
     selection: &mut Selection<'a>,
+    references: &mut References<'a>,
     wishes: &Wishes<'a>,
     settings: &Settings,
 ) -> Changes<'a> {
@@ -76,24 +90,42 @@ pub fn place<'a>(
     for volume in spec.volumes.iter().flatten() {
         volumes.entry(volume.name.as_str()).or_insert(volume);
     }
+    warnings.append(&mut references.warnings);
     let mut added = HashSet::new();
-    for (group, index, container) in chosen(spec, wishes, settings) {
+    let mut rewritten = std::mem::take(&mut references.containers)
+        .into_iter()
+        .peekable();
+    // References count in every container: text that was meant as one would reach a program.
+    for (group, index, container) in containers(spec) {
+        let of_it = rewritten.next_if(|one| (one.group, one.index) == (group, index));
+        let new = of_it
+            .unwrap_or_else(|| InContainer::none(group, index))
+            .changes();
+        if !is_chosen(container, wishes, settings) {
+            changes
+                .containers
+                .extend(Some(new).filter(|new| !new.is_empty()));
+            continue;
+        }
         let mut place = Place {
             container,
             places: Places::of(container),
             volumes: &volumes,
             added: &mut added,
-            new: ContainerChanges {
-                group,
-                index,
-                variables: vec![],
-                env_from: vec![],
-                mounts: vec![],
-            },
+            referring: referring(container, &new),
+            new,
+            referred: &references.variables,
             ours: vec![],
             changes: &mut changes,
+            referrals: &mut references.referrals,
             warnings: &mut warnings,
         };
+        for file in &references.files {
+            place.file(*file);
+        }
+        for (name, target) in place.referred {
+            place.reference(name, target);
+        }
         place.directories(&selection.directories, &settings.mount_root);
         if let Some(secret) = selection.git_ssh {
             place.git_ssh(secret);
@@ -103,9 +135,9 @@ pub fn place<'a>(
         }
         place.environments(&selection.environments);
         let new = place.new;
-        if !(new.variables.is_empty() && new.env_from.is_empty() && new.mounts.is_empty()) {
-            changes.containers.push(new);
-        }
+        changes
+            .containers
+            .extend(Some(new).filter(|new| !new.is_empty()));
     }
     for secret in &selection.image_pull {
         if !spec
@@ -148,13 +180,96 @@ struct Place<'a, 'p> {
     /// Names of the volumes that are added.
     added: &'p mut HashSet<String>,
     new: ContainerChanges<'a>,
+    /// Variables that come by reference: automatic ones yield to them as to the container's own.
+    referred: &'p [(&'a str, Target<'a>)],
+    /// The container's own variables that get new values, and which of those.
+    referring: HashMap<*const Variable<'a>, usize>,
     /// Variables of the container that are as this pass would set them.
     ours: Vec<&'a str>,
     changes: &'p mut Changes<'a>,
+    referrals: &'p mut Vec<Referral<'a>>,
     warnings: &'p mut Vec<Warning<'a>>,
 }
 
+/// The variables of a container that get new values.
+fn referring<'a>(
+    container: &'a Container<'a>,
+    new: &ContainerChanges<'a>,
+) -> HashMap<*const Variable<'a>, usize> {
+    let env = container.env.as_deref().unwrap_or_default();
+    let values = new.values.iter().enumerate();
+    values
+        .filter_map(|(number, (place, _))| Some((std::ptr::from_ref(env.get(*place)?), number)))
+        .collect()
+}
+
 impl<'a> Place<'a, '_> {
+    /// A file that a reference asks for.
+    fn file(&mut self, KeyFile { secret, key, path }: KeyFile<'a>) {
+        let result = self.try_file(secret, key, path);
+        self.note(secret, result.map(|()| Way::KeyFile(path)));
+    }
+
+    fn try_file(
+        &mut self,
+        secret: &'a Secret,
+        key: &'a str,
+        path: &'a str,
+    ) -> Result<(), Obstacle<'a>> {
+        // Never the name of a folder's volume, as those are shortened only with a hash of their own object's name.
+        let name = name::shortened(FILES_PREFIX, &secret.object);
+        match self.places.room_at(path, self.volumes) {
+            Room::Mounted(mount) if mount.is_file(&name, key) => return Ok(()),
+            Room::Mounted(mount) => return Err(Obstacle::Mount(mount.path)),
+            Room::Blocked(obstacle) => return Err(obstacle),
+            Room::Free => {}
+        }
+        match self.volumes.get(name.as_str()) {
+            Some(own) if !is_of(own, secret) => return Err(Obstacle::VolumeName),
+            Some(_) => {}
+            None => self.add_volume(NewVolume::Files {
+                name: name.clone(),
+                object: &secret.object,
+            }),
+        }
+        self.new.mounts.push(NewMount {
+            volume: name,
+            file: Some(key),
+            path: path.to_owned(),
+            read_only: true,
+        });
+        self.places.take(path);
+        Ok(())
+    }
+
+    /// A variable that a reference asks for.
+    fn reference(&mut self, variable: &'a str, target: &Target<'a>) {
+        let container = self.container.name.as_str();
+        let value = NewValue::of(target.clone());
+        let NewValue::Key {
+            object,
+            key,
+            optional,
+        } = value
+        else {
+            return;
+        };
+        if !self.key_variable(variable, object, key, optional) {
+            self.warnings.push(Warning::OwnRoot {
+                container,
+                variable,
+            });
+            return;
+        }
+        if let Target::There { source, .. } = *target {
+            self.referrals.push(Referral {
+                source,
+                container,
+                spot: Spot::Variable(variable),
+            });
+        }
+    }
+
     fn directories(&mut self, secrets: &[&'a Secret], root: &str) {
         if secrets.is_empty() {
             return;
@@ -184,14 +299,12 @@ impl<'a> Place<'a, '_> {
     /// All of it or nothing: a command without its key would break a git that works today.
     fn try_git_ssh(&mut self, secret: &'a Secret) -> Result<(), Obstacle<'a>> {
         let command = git_ssh::command(secret);
-        if self.container.variable(git_ssh::PROGRAM_VARIABLE).is_some() {
+        if self.sets(git_ssh::PROGRAM_VARIABLE) {
             return Err(Obstacle::Variable(git_ssh::PROGRAM_VARIABLE));
         }
-        if self
-            .container
-            .variable(git_ssh::COMMAND_VARIABLE)
-            .is_some_and(|own| !has_value(own, command))
-        {
+        let own = self.container.variable(git_ssh::COMMAND_VARIABLE);
+        let same = own.is_some_and(|own| has_value(own, command));
+        if self.sets(git_ssh::COMMAND_VARIABLE) && !same {
             return Err(Obstacle::Variable(git_ssh::COMMAND_VARIABLE));
         }
         self.work_mount(false)?;
@@ -220,7 +333,7 @@ impl<'a> Place<'a, '_> {
         }
         self.own_room(git_ssh::WORK_FOLDER)?;
         match self.places.room_at(git_ssh::WORK_FOLDER, self.volumes) {
-            Room::Mounted(mount) if mount.name == *git_ssh::WORK_VOLUME => return Ok(()),
+            Room::Mounted(mount) if mount.whole() == Some(git_ssh::WORK_VOLUME) => return Ok(()),
             Room::Mounted(_) => return Err(Obstacle::Mount(git_ssh::WORK_FOLDER)),
             Room::Blocked(obstacle) => return Err(obstacle),
             Room::Free => {}
@@ -235,6 +348,7 @@ impl<'a> Place<'a, '_> {
             );
             self.new.mounts.push(NewMount {
                 volume,
+                file: None,
                 path,
                 read_only: false,
             });
@@ -244,7 +358,9 @@ impl<'a> Place<'a, '_> {
 
     /// That no folder of a secret lies where git's are to be: the mount root is a setting.
     fn own_room(&self, path: &'static str) -> Result<(), Obstacle<'a>> {
-        let near = |mount: &NewMount| relation(&mount.path, path) != Relation::Apart;
+        let near = |mount: &NewMount<'_>| {
+            mount.file.is_none() && relation(&mount.path, path) != Relation::Apart
+        };
         if self.new.mounts.iter().any(near) {
             return Err(Obstacle::Mount(path));
         }
@@ -259,7 +375,7 @@ impl<'a> Place<'a, '_> {
             required,
         }: Auth<'a>,
     ) {
-        let placed = self.key_variable(AUTH_VARIABLE, &secret.object, key, !required);
+        let placed = self.key_variable(AUTH_VARIABLE, &*secret.object, key, !required);
         self.note(
             secret,
             if placed {
@@ -300,7 +416,7 @@ impl<'a> Place<'a, '_> {
         let mut placed = names.to_vec();
         placed.retain(|name| {
             (!own_env_from || self.container.variable(name).is_some())
-                && self.key_variable(name, &secret.object, name, true)
+                && self.key_variable(name, &*secret.object, name, true)
         });
         match (placed.is_empty(), own_env_from) {
             (false, _) => Ok(Way::SomeVariables(placed)),
@@ -344,21 +460,33 @@ impl<'a> Place<'a, '_> {
 
     fn warn_of_own_variables(&mut self, secret: &'a Secret) {
         let container = self.container.name.as_str();
-        for own in self.container.env.iter().flatten() {
-            let variable = own.name.as_str();
-            // First what rules out nearly all: every secret is held against every variable.
-            if !secret.has_key(variable) || variable::check(variable).is_err() {
-                continue;
-            }
-            let ours = self.ours.contains(&variable) || is_key(own, &secret.object, variable);
-            if !ours {
-                self.warnings.push(Warning::OwnVariable {
-                    secret,
-                    container,
-                    variable,
-                });
+        // First what rules out nearly all: every secret is held against every variable.
+        let is_meant =
+            |variable: &str| secret.has_key(variable) && variable::check(variable).is_ok();
+        let mut own = Vec::new();
+        for (variable, target) in self.referred {
+            // A later pass finds it in the container.
+            let is_new = self.container.variable(variable).is_none();
+            if is_new && is_meant(variable) && !target.is_key(&secret.object, variable) {
+                own.push(*variable);
             }
         }
+        for variable in self.container.env.iter().flatten() {
+            let name = variable.name.as_str();
+            if is_meant(name)
+                && !is_hidden(name)
+                && !self.ours.contains(&name)
+                && !self.is_key(variable, &secret.object, name)
+            {
+                own.push(name);
+            }
+        }
+        let warning = |variable| Warning::OwnVariable {
+            secret,
+            container,
+            variable,
+        };
+        self.warnings.extend(own.into_iter().map(warning));
     }
 
     /// Mounts a Secret at a path. The volume is shared by all containers; one of the pod's own that is the same Secret
@@ -369,31 +497,25 @@ impl<'a> Place<'a, '_> {
         secret: &'a Secret,
         volume: impl FnOnce(String) -> NewVolume<'a>,
     ) -> Result<(), Obstacle<'a>> {
-        let is_it = |volume: &Volume<'_>| {
-            let source = volume
-                .secret
-                .as_ref()
-                .and_then(|source| source.secret_name.as_ref());
-            source.is_some_and(|object| *object == *secret.object)
+        let is_it = |name| {
+            let own = self.volumes.get(name);
+            own.is_some_and(|own| is_of(own, secret))
         };
         match self.places.room_at(path, self.volumes) {
-            Room::Mounted(mount)
-                if (self.volumes.get(mount.name.as_str())).is_some_and(|own| is_it(own)) =>
-            {
-                return Ok(());
-            }
-            Room::Mounted(mount) => return Err(Obstacle::Mount(mount.mount_path.as_str())),
+            Room::Mounted(mount) if mount.whole().is_some_and(is_it) => return Ok(()),
+            Room::Mounted(mount) => return Err(Obstacle::Mount(mount.path)),
             Room::Blocked(obstacle) => return Err(obstacle),
             Room::Free => {}
         }
         let name = volume_name(&secret.object);
         match self.volumes.get(name.as_str()) {
-            Some(own) if !is_it(own) => return Err(Obstacle::VolumeName),
+            Some(own) if !is_of(own, secret) => return Err(Obstacle::VolumeName),
             Some(_) => {}
             None => self.add_volume(volume(name.clone())),
         }
         self.new.mounts.push(NewMount {
             volume: name,
+            file: None,
             path: path.to_owned(),
             read_only: true,
         });
@@ -406,6 +528,12 @@ impl<'a> Place<'a, '_> {
         }
     }
 
+    /// Whether the container has this variable, or gets it by reference.
+    fn sets(&self, name: &str) -> bool {
+        let by_reference = |(variable, _): &(&str, Target<'_>)| *variable == name;
+        self.container.variable(name).is_some() || self.referred.iter().any(by_reference)
+    }
+
     /// Adds a plain variable; false if the container sets it to something else.
     fn plain_variable(&mut self, name: &'static str, value: &str) -> bool {
         if let Some(own) = self.container.variable(name) {
@@ -413,8 +541,11 @@ impl<'a> Place<'a, '_> {
             self.ours.extend(Some(name).filter(|_| same));
             return same;
         }
+        if self.sets(name) {
+            return false;
+        }
         self.new.variables.push(NewVariable {
-            name,
+            name: name.into(),
             value: NewValue::Plain(value.to_owned()),
         });
         true
@@ -424,12 +555,13 @@ impl<'a> Place<'a, '_> {
     fn key_variable(
         &mut self,
         name: &'a str,
-        object: &'a str,
+        object: impl Into<Cow<'a, str>>,
         key: &'a str,
         optional: bool,
     ) -> bool {
+        let object = object.into();
         if let Some(own) = self.container.variable(name) {
-            let same = is_key(own, object, key);
+            let same = self.is_key(own, &object, key);
             self.ours.extend(Some(name).filter(|_| same));
             return same;
         }
@@ -442,7 +574,7 @@ impl<'a> Place<'a, '_> {
             return false;
         }
         self.new.variables.push(NewVariable {
-            name,
+            name: name.into(),
             value: NewValue::Key {
                 object,
                 key,
@@ -450,6 +582,17 @@ impl<'a> Place<'a, '_> {
             },
         });
         true
+    }
+
+    /// Whether a variable of the container is this key, or will be.
+    fn is_key(&self, own: &Variable<'a>, object: &str, key: &str) -> bool {
+        let Some(number) = self.referring.get(&std::ptr::from_ref(own)) else {
+            return is_key(own, object, key);
+        };
+        let value = self.new.values.get(*number);
+        value.is_some_and(|(_, value)| {
+            matches!(value, NewValue::Key { object: other, key: own, .. } if *other == object && *own == key)
+        })
     }
 
     fn note(&mut self, secret: &'a Secret, result: Result<Way<'a>, Obstacle<'a>>) {
@@ -478,6 +621,15 @@ fn volume_name(object: &str) -> String {
     name
 }
 
+/// Whether a volume is this Secret.
+fn is_of(volume: &Volume<'_>, secret: &Secret) -> bool {
+    let source = volume
+        .secret
+        .as_ref()
+        .and_then(|source| source.secret_name.as_ref());
+    source.is_some_and(|object| *object == *secret.object)
+}
+
 /// The Secret of which a source takes all keys by their own names.
 fn whole_secret<'a>(source: &'a EnvFrom<'a>) -> Option<&'a str> {
     let named = source.prefix.as_ref().is_none_or(|prefix| *prefix == *"");
@@ -495,4 +647,83 @@ fn is_key(variable: &Variable<'_>, object: &str, key: &str) -> bool {
         .as_ref()
         .and_then(|from| from.secret_key_ref.as_ref());
     reference.is_some_and(|own| own.name == *object && own.key == *key)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::inject::reference::Resolver;
+    use crate::inject::secret::Key;
+    use crate::inject::select::{Shelf, Visible};
+    use crate::inject::store::{Store, Stores};
+
+    /// What comes of a variable `TOKEN` by reference in each container: the container, its variables and the warnings.
+    fn with_token(containers: &serde_json::Value) -> (Vec<(usize, Vec<String>)>, Vec<String>) {
+        let key = |name: &str| Key {
+            name: name.into(),
+            length: 1,
+        };
+        let store = Store {
+            object: "store".into(),
+            resource_version: "1".into(),
+            keys: [key("k")].into(),
+        };
+        let stores = Stores {
+            domain: None,
+            stores: vec![store.into()],
+        };
+        let nothing = Shelf::default();
+        let visible = Visible {
+            project: &nothing,
+            user: &nothing,
+            stores: &stores,
+        };
+        let resolver = Resolver::new(visible, None, "store");
+        let mut references = References::default();
+        references.add_variable("TOKEN", resolver.of_store("store", "k").unwrap());
+        let text = json!({ "containers": containers }).to_string();
+        let spec: Spec<'_> = serde_json::from_str(&text).unwrap();
+        let mut selection = Selection::default();
+        let wishes = Wishes {
+            containers: Some(vec!["main", "second"]),
+            ..Wishes::default()
+        };
+        let settings = Settings::default();
+        let changes = place(&spec, &mut selection, &mut references, &wishes, &settings);
+        let names = |one: &ContainerChanges<'_>| {
+            let names = one
+                .variables
+                .iter()
+                .map(|variable| variable.name.to_string());
+            (one.index, names.collect())
+        };
+        let variables = changes.containers.iter().map(names).collect();
+        let warnings = selection.warnings.iter().map(ToString::to_string);
+        (variables, warnings.collect())
+    }
+
+    #[test]
+    fn a_variable_comes_to_the_chosen_containers() {
+        let (changed, warnings) = with_token(&json!([{"name": "main"}, {"name": "other"}]));
+        assert_eq!(changed, [(0, vec!["TOKEN".to_owned()])]);
+        assert_eq!(warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_containers_own_variable_stays() {
+        let own = json!([{"name": "TOKEN", "value": "own"}]);
+        let (changed, warnings) = with_token(&json!([{"name": "main", "env": own}]));
+        assert_eq!(changed, []);
+        let kept = "container \"main\" sets TOKEN itself; its value is kept";
+        assert_eq!(warnings, [kept]);
+    }
+
+    #[test]
+    fn what_an_earlier_pass_put_there_is_ours() {
+        let ours = json!([{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "store", "key": "k"}}}]);
+        let (changed, warnings) = with_token(&json!([{"name": "main", "env": ours}]));
+        assert_eq!((changed, warnings), (vec![], vec![]));
+    }
 }

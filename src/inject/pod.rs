@@ -143,6 +143,12 @@ pub struct Container<'a> {
     /// `name`.
     #[serde(borrow, default)]
     pub name: Text<'a>,
+    /// `command`.
+    #[serde(borrow, default)]
+    pub command: Option<Vec<Text<'a>>>,
+    /// `args`.
+    #[serde(borrow, default)]
+    pub args: Option<Vec<Text<'a>>>,
     /// `env`.
     #[serde(borrow, default)]
     pub env: Option<Vec<Variable<'a>>>,
@@ -236,6 +242,9 @@ pub struct VolumeMount<'a> {
     /// `readOnly`.
     #[serde(default)]
     pub read_only: Option<bool>,
+    /// `subPath`.
+    #[serde(borrow, default)]
+    pub sub_path: Option<Text<'a>>,
 }
 
 /// An entry of `volumeDevices`.

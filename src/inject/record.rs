@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::annotations as names;
 use super::pod::Metadata;
-use super::secret::Secret;
+use super::reference::Source;
 
 /// The most that all annotations of an object may take together, keys and values, in bytes.
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/>
@@ -33,7 +33,7 @@ pub(super) struct Record {
 /// Writes the record. It never makes the annotations larger than the API server takes: a pod with thousands of secrets
 /// is worth more than its complete record.
 pub(super) fn write<'a>(
-    secrets: impl Iterator<Item = &'a Secret>,
+    secrets: impl Iterator<Item = Source<'a>>,
     metadata: &Metadata<'_>,
     owner: Option<&str>,
 ) -> Record {
@@ -59,16 +59,16 @@ pub(super) fn write<'a>(
     }
 }
 
-fn list<'a>(secrets: impl Iterator<Item = &'a Secret>, room: usize) -> (String, usize) {
+fn list<'a>(secrets: impl Iterator<Item = Source<'a>>, room: usize) -> (String, usize) {
     let mut json = String::from("[");
     let mut omitted = 0;
     for secret in secrets {
         let entry = Entry {
-            secret: &secret.object,
-            name: &secret.name,
-            kind: secret.kind.as_str(),
-            scope: secret.scope.as_str(),
-            resource_version: &secret.resource_version,
+            secret: secret.object(),
+            name: secret.name(),
+            kind: secret.kind(),
+            scope: secret.scope(),
+            resource_version: secret.resource_version(),
         };
         // Plain strings cannot fail to serialize; if they did, the secret would be counted as omitted.
         let text = serde_json::to_string(&entry).unwrap_or_default();

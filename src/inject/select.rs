@@ -41,6 +41,11 @@ impl<'a> Visible<'a> {
             .map(AsRef::as_ref)
     }
 
+    /// All usable secrets.
+    pub fn secrets(self) -> impl Iterator<Item = &'a Secret> {
+        self.rising()
+    }
+
     /// All secrets that cannot be used.
     pub fn broken(self) -> impl Iterator<Item = &'a Broken> {
         self.project

@@ -77,8 +77,19 @@ pub fn of_domain(general: &str, domain: &str) -> String {
     format!("{general}-{domain}")
 }
 
+/// Whether an object of this name is a store: the namespace's own, called `general`, or that of a domain.
+#[must_use]
+pub fn is_store(general: &str, object: &str) -> bool {
+    object.strip_prefix(general).is_some_and(|rest| {
+        let domain = rest.strip_prefix('-');
+        rest.is_empty() || domain.is_some_and(|domain| !domain.is_empty())
+    })
+}
+
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     fn store(object: &str, keys: &[&str]) -> Arc<Store> {
@@ -123,5 +134,18 @@ mod tests {
         assert_eq!(found(None, "finance"), None);
         assert_eq!(found(Some("sales"), "finance"), None);
         assert_eq!(found(Some("sales"), "both").as_deref(), Some(STORE));
+    }
+
+    #[rstest]
+    #[case(STORE, true)]
+    #[case("iomete-secret-store-finance", true)]
+    #[case("iomete-secret-store-a-b.c", true)]
+    #[case("iomete-secret-store-", false)]
+    #[case("iomete-secret-stores", false)]
+    #[case("iomete-secret-stor", false)]
+    #[case("my-iomete-secret-store", false)]
+    #[case("", false)]
+    fn a_store_is_known_by_its_name(#[case] object: &str, #[case] expected: bool) {
+        assert_eq!(is_store(STORE, object), expected);
     }
 }

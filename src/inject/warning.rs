@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::reference::Refused;
 use super::secret::{Broken, Secret};
 
 /// How many names a warning lists before it only counts.
@@ -66,12 +67,19 @@ pub enum Warning<'a> {
         /// The variable.
         variable: &'a str,
     },
-    /// The container sets one of keyporter's own variables to something else.
+    /// The container sets one of keyporter's own variables to something else, or one that a reference asks for.
     OwnRoot {
         /// The container.
         container: &'a str,
         /// The variable.
-        variable: &'static str,
+        variable: &'a str,
+    },
+    /// A key of Spark's configuration, which a reference asks for, has another value already.
+    OwnConfiguration {
+        /// The container that gives it; `None`: a `SparkApplication`.
+        container: Option<&'a str>,
+        /// The key.
+        key: &'a str,
     },
     /// The annotation that chooses containers names some that are not there.
     UnknownContainers(Vec<&'a str>),
@@ -91,6 +99,15 @@ pub enum Warning<'a> {
     },
     /// Nobody's workload now: the label that tells whose it is is not there.
     NoUserId,
+    /// A file of an optional reference that means nothing.
+    FileLeftOut {
+        /// The name of the secret that is not there, or has no such key.
+        name: &'a str,
+        /// The file.
+        path: &'a str,
+    },
+    /// A reference in a workload for which its pods would be refused now.
+    PodsRefused(&'a Refused),
     /// The record of what the pod got did not fit into its annotations.
     RecordShortened(usize),
 }
@@ -186,6 +203,16 @@ impl fmt::Display for Warning<'_> {
                 write!(f, "container {container:?} ")?;
                 self.write_container(f)
             }
+            Self::OwnConfiguration { container, key } => {
+                match container {
+                    Some(container) => write!(f, "container {container:?}")?,
+                    None => f.write_str("the application")?,
+                }
+                write!(
+                    f,
+                    " sets the Spark configuration {key} itself, and its own counts"
+                )
+            }
             Self::UnknownContainers(names) => {
                 let names = Names(names);
                 write!(
@@ -204,6 +231,13 @@ impl fmt::Display for Warning<'_> {
             Self::NoUserId => f.write_str(
                 "there is no label trainy.ai/user-id: new pods get the secrets of the project only",
             ),
+            Self::FileLeftOut { name, path } => write!(
+                f,
+                "there is no file {path:?}: its secret {name:?} or the key in it is not there, and it is optional"
+            ),
+            Self::PodsRefused(refused) => {
+                write!(f, "pods of this workload will be refused: {refused}")
+            }
             Self::RecordShortened(omitted) => write!(
                 f,
                 "the annotation keyporter.dev/injected has no room for {omitted} of the secrets"

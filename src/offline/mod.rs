@@ -17,7 +17,9 @@ use crate::inject::owner::{self, Owner, Ownership, Rule};
 use crate::inject::pod::{Pod, Text};
 use crate::inject::settings::Settings;
 use crate::inject::stamp::{Answers, Stamping, WorkloadRequest, stamp};
-use crate::inject::{self, Decision, Denial, Request, guard, identity, patch, template};
+use crate::inject::{
+    self, Decision, Denial, Request, guard, identity, patch, spark_application, template,
+};
 
 pub use report::{Fate, Row, Subject};
 
@@ -130,7 +132,9 @@ impl Offline<'_> {
             .or_else(|| text("/metadata/generateName"))
             .unwrap_or("(no name)");
         let is_pod = kind == "Pod" && version == Some("v1");
-        if !is_pod && template::find(object).is_empty() {
+        let kind_of = Kind::new(version.unwrap_or_default(), &kind);
+        let is_application = spark_application::is_of_kind(kind_of);
+        if !is_pod && !is_application && template::find(object).is_empty() {
             return Ok(());
         }
         let namespace = text("/metadata/namespace")
@@ -245,7 +249,45 @@ impl Work<'_> {
                 Origin::Controller,
             )?;
         }
-        Ok(())
+        self.application(outcome, base, warnings)
+    }
+
+    /// What stores give to a `SparkApplication` itself. `warnings` are those of the workload that nobody was told yet.
+    fn application(
+        &self,
+        outcome: &mut Outcome,
+        base: &str,
+        warnings: Vec<String>,
+    ) -> Result<(), OfflineError> {
+        let Some(object) = outcome.document.pointer(base) else {
+            return Ok(());
+        };
+        let kind = named(object).kind;
+        if !spark_application::is_of_kind(kind) {
+            return Ok(());
+        }
+        let shelves = self.offline.catalog.shelves(&self.namespace, None);
+        let filled = spark_application::fill(
+            kind,
+            (object, None),
+            &self.namespace,
+            shelves.visible(),
+            self.offline.settings,
+        );
+        let mut subject = Subject::new(&self.title, None);
+        subject.warnings = warnings;
+        let operations = match filled {
+            Ok(filled) => {
+                subject.fill(&filled);
+                below(base, self.values(&filled.patch)?)
+            }
+            Err(denial) => {
+                outcome.subjects.push(subject.denied(&denial));
+                return Ok(());
+            }
+        };
+        outcome.subjects.push(subject);
+        self.apply(outcome, operations)
     }
 
     fn request<'r>(&'r self, requester: &'r str, person: Option<&'r str>) -> Request<'r> {
@@ -349,7 +391,13 @@ impl Work<'_> {
             Decision::Skip(..) | Decision::Deny(_) => vec![],
         };
         outcome.subjects.push(subject);
-        self.apply(outcome, operations)
+        let is_injected = !operations.is_empty();
+        self.apply(outcome, operations)?;
+        let pod = outcome.document.pointer_mut(pointer);
+        if let Some(pod) = pod.filter(|_| is_injected) {
+            drop_empty_values(pod);
+        }
+        Ok(())
     }
 
     fn values(&self, patch: &[patch::Operation<'_>]) -> Result<Vec<Value>, OfflineError> {
@@ -377,6 +425,26 @@ impl Work<'_> {
         })?;
         outcome.patch.extend(operations);
         Ok(())
+    }
+}
+
+/// Takes the empty values off that references leave beside `valueFrom`: the API server stores none either.
+fn drop_empty_values(pod: &mut Value) {
+    for list in ["initContainers", "containers"] {
+        let containers = pod.pointer_mut(&format!("/spec/{list}"));
+        for container in containers
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            let env = container.get_mut("env").and_then(Value::as_array_mut);
+            for variable in env.into_iter().flatten().filter_map(Value::as_object_mut) {
+                let is_empty = variable.get("value").and_then(Value::as_str) == Some("");
+                if is_empty && variable.contains_key("valueFrom") {
+                    variable.shift_remove("value");
+                }
+            }
+        }
     }
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::inject::changes::{Placement, Way};
 use crate::inject::guard::Foreign;
+use crate::inject::reference::Referral;
 use crate::inject::secret::{Broken, Secret};
 use crate::inject::select::Visible;
+use crate::inject::spark_application::Filled;
 use crate::inject::warning::Warning;
-use crate::inject::{Decision, Denial, Report};
+use crate::inject::{Decision, Denial, Report, Skip};
 
 /// A pod, or a pod template, and what became of it.
 #[derive(Debug)]
@@ -108,6 +110,25 @@ impl Subject {
         }
     }
 
+    /// What a `SparkApplication` itself gets.
+    pub(super) fn fill(&mut self, filled: &Filled<'_>) {
+        self.fate = match filled.stores.len() {
+            0 => Fate::Skipped {
+                reason: Skip::NothingPlaced.as_str(),
+            },
+            secrets => Fate::Injected { secrets },
+        };
+        self.warnings
+            .extend(filled.warnings.iter().map(ToString::to_string));
+        self.rows.extend(filled.stores.iter().map(|store| Row {
+            secret: (*store).to_owned(),
+            kind: "store",
+            scope: "project",
+            container: String::new(),
+            how: "env of driver and executor, sparkConf".to_owned(),
+        }));
+    }
+
     fn tell_report(&mut self, report: &Report<'_>, visible: Visible<'_>) {
         self.owner = report
             .owner
@@ -127,6 +148,7 @@ impl Subject {
                 Row::of(secret, container.unwrap_or_default(), how)
             },
         ));
+        self.rows.extend(report.referrals.iter().map(Row::referral));
         let others = report
             .passed_over
             .iter()
@@ -140,7 +162,12 @@ impl Subject {
     fn tell_rest(&mut self, report: &Report<'_>, visible: Visible<'_>) {
         let placed = report.placements.iter().map(|placement| placement.secret);
         let others = report.passed_over.iter().map(|(secret, _)| *secret);
-        let told: HashSet<&str> = placed.chain(others).map(|one| &*one.object).collect();
+        let referred = report.referrals.iter().map(|one| one.source.object());
+        let told: HashSet<&str> = placed
+            .chain(others)
+            .map(|one| &*one.object)
+            .chain(referred)
+            .collect();
         let all = visible.project.secrets.iter().chain(&visible.user.secrets);
         self.rows.extend(
             all.filter(|secret| !told.contains(&*secret.object))
@@ -181,6 +208,21 @@ impl Row {
             scope,
             container: container.to_owned(),
             how,
+        }
+    }
+
+    fn referral(referral: &Referral<'_>) -> Self {
+        let Referral {
+            source,
+            container,
+            spot,
+        } = referral;
+        Self {
+            secret: source.name().to_owned(),
+            kind: source.kind(),
+            scope: source.scope(),
+            container: (*container).to_owned(),
+            how: format!("{spot}, by reference"),
         }
     }
 
@@ -247,6 +289,7 @@ fn describe<'a>(
                 listed(refused.map(str::to_owned))
             )
         }
+        Way::KeyFile(path) => format!("file {path}, by reference"),
         Way::GitSsh => "GIT_SSH_COMMAND".to_owned(),
         Way::Auth => "variable AUTH_SECRET".to_owned(),
         Way::ImagePull => "imagePullSecrets".to_owned(),

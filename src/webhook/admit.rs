@@ -10,11 +10,15 @@ use tracing::info;
 use super::answer::{Answer, Audit, warnings};
 use super::review::{self, Head, Subject};
 use super::{Fault, Webhook};
+use crate::inject::annotations as names;
 use crate::inject::object::Object;
 use crate::inject::owner::Owner;
 use crate::inject::pod::Pod;
+use crate::inject::reference::Refused;
+use crate::inject::spark_application::{self, Filled};
 use crate::inject::stamp::{self, Answers, Stamping, WorkloadRequest};
-use crate::inject::{self, Decision, Denial, Report, Skip, identity, patch};
+use crate::inject::warning::Warning;
+use crate::inject::{self, Decision, Denial, Report, Request, Skip, identity, patch, template};
 
 /// What a review was about, for metrics: a closed list, unlike kinds.
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +116,26 @@ impl Webhook {
                     }
                 }
                 decided => {
-                    let answer = answer_stamping(decided);
+                    let foreseen = self.foresee(request, (new, old), &decided);
+                    let answer = match foreseen {
+                        Ok(references) => foreseen_by(answer_stamping(decided), &references),
+                        Err(denial) => denied(&denial),
+                    };
+                    // Stores are everybody's.
+                    let shelves = self.catalog.shelves(request.namespace, None);
+                    let visible = shelves.visible();
+                    let kind = head.object_kind();
+                    let filled = spark_application::fill(
+                        kind,
+                        (new, old),
+                        request.namespace,
+                        visible,
+                        &self.settings,
+                    );
+                    let answer = match filled {
+                        Ok(filled) => filled_by(answer, filled),
+                        Err(denial) => denied(&denial),
+                    };
                     return self.finish(head, Resource::Workload, answer, started);
                 }
             };
@@ -120,6 +143,37 @@ impl Webhook {
                 return self.finish(head, Resource::Workload, denied(&denial), started);
             }
         }
+    }
+
+    /// Tells the author of a workload for which references its pods would be refused, of those that the request makes or
+    /// changes. What a controller makes comes from templates that were looked at.
+    fn foresee(
+        &self,
+        request: Request<'_>,
+        (new, old): (&Value, Option<&Value>),
+        decided: &Stamping<'_>,
+    ) -> Result<Vec<Refused>, Denial> {
+        let stays = matches!(decided, Stamping::Deny(_));
+        if stays || request.trusted(&self.settings).is_some() {
+            return Ok(vec![]);
+        }
+        let templates = template::find(new);
+        let owner = match decided {
+            Stamping::Stamp(stamp) => Some(stamp.owner),
+            _ => templates
+                .iter()
+                .find_map(|template| owner_in(template.value)),
+        };
+        let owner = owner.filter(|owner| !owner.is_empty());
+        let shelves = self.catalog.shelves(request.namespace, owner);
+        let look = |templates: &[_]| {
+            inject::foresee(request, templates, owner, shelves.visible(), &self.settings)
+        };
+        // Hardly any workload refers to what is not there, and comparing templates takes a copy of each.
+        if look(&templates).is_ok_and(|references| references.is_empty()) {
+            return Ok(vec![]);
+        }
+        look(&stamp::changed(new, old))
     }
 
     async fn admit_pod(
@@ -171,8 +225,7 @@ impl Webhook {
             Decision::Inject(plan) => {
                 let mut count = 0;
                 for secret in plan.report.in_effect() {
-                    self.metrics
-                        .injected_secret(secret.kind.as_str(), secret.scope.as_str());
+                    self.metrics.injected_secret(secret.kind(), secret.scope());
                     count += 1;
                 }
                 Answer {
@@ -249,6 +302,31 @@ fn answer_stamping(stamping: Stamping<'_>) -> Answer<'_> {
     }
 }
 
+/// Adds what will be said of the pods.
+fn foreseen_by<'a>(mut answer: Answer<'a>, references: &[Refused]) -> Answer<'a> {
+    let told: Vec<_> = references.iter().map(Warning::PodsRefused).collect();
+    answer.warnings.extend(warnings(&told));
+    answer
+}
+
+/// Adds what an application itself gets.
+fn filled_by<'a>(mut answer: Answer<'a>, filled: Filled<'a>) -> Answer<'a> {
+    if answer.denied.is_some() {
+        return answer;
+    }
+    answer.warnings.extend(warnings(&filled.warnings));
+    if !filled.patch.is_empty() {
+        answer.patch.extend(filled.patch);
+        answer.audit = Audit {
+            decision: "inject",
+            reason: "injected",
+            injected: Some(filled.stores.len().to_string()),
+            ..answer.audit
+        };
+    }
+    answer
+}
+
 /// The object of a workload's review. Its kind is that of the review: the object's own may be left out.
 fn object<'a>(head: &'a Head<'_>, new: &'a Value) -> Object<'a> {
     let text = |name| new.get("metadata")?.get(name)?.as_str();
@@ -257,6 +335,12 @@ fn object<'a>(head: &'a Head<'_>, new: &'a Value) -> Object<'a> {
         name: text("name").unwrap_or_default(),
         generate_name: text("generateName").unwrap_or_default(),
     }
+}
+
+/// The owner that stands in a template already.
+fn owner_in(template: &Value) -> Option<&str> {
+    let annotations = template.get("metadata")?.get("annotations")?;
+    annotations.get(names::OWNER)?.as_str()
 }
 
 fn entered<'a>(denial: Option<Denial>) -> Answer<'a> {

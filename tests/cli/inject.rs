@@ -243,6 +243,61 @@ fn a_reference_to_anothers_secret_is_a_warning() {
     assert!(!run("alice").stderr.contains(warning));
 }
 
+const REFERS: &str = "apiVersion: batch/v1
+kind: Job
+metadata:
+  name: refers
+  namespace: vision
+spec:
+  template:
+    metadata:
+      annotations:
+        keyporter.dev/files: secret:certificates/ca.pem:/etc/ssl/ca.pem
+    spec:
+      restartPolicy: Never
+      containers:
+      - name: train
+        image: busybox
+        env:
+        - name: TOKEN
+          value: secret:hugging-face
+        - name: TRACKING
+          value: secret:tracking/MLFLOW_TRACKING_URI
+        - name: DEBUG_TOKEN
+          value: secret:debug?/TOKEN
+";
+
+#[rstest]
+#[case::yaml("yaml")]
+#[case::diff("diff")]
+#[case::explain("explain")]
+fn references(#[case] format: &str) {
+    let printed = inject(REFERS, &["-o", format]).printed();
+    insta::assert_snapshot!(format!("references.{format}"), printed);
+}
+
+#[test]
+fn references_are_resolved_no_second_time() {
+    let once = inject(REFERS, &[]).printed();
+    let again = inject(&once, &[]);
+    assert!(
+        again.stderr.contains("already-injected"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(again.printed(), once);
+}
+
+#[test]
+fn references_that_mean_nothing_are_refused() {
+    let input = REFERS
+        .replace("hugging-face", "huging-face")
+        .replace("debug?", "DEBUG");
+    let refused = inject(&input, &[]);
+    refused.failed(1, "rule: unresolved-references");
+    insta::assert_snapshot!(refused.stderr);
+}
+
 #[test]
 fn secrets_without_a_container_are_explained_too() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: vision, annotations: {keyporter.dev/containers: x}}\n\

@@ -16,3 +16,4 @@ mod program;
 mod readme;
 mod secret;
 mod serve;
+mod stores;

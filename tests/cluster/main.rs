@@ -37,9 +37,12 @@ mod operator;
 mod opted_out;
 mod pods;
 mod project;
+mod references_in_pods;
 mod reinvocation;
 mod second_key;
 mod secret_guard;
+mod spark;
+mod stores;
 #[allow(
     dead_code,
     reason = "shared with the demo; each program uses a part of it"
@@ -110,9 +113,12 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         operation::trials(harness),
         operator::trials(harness),
         opted_out::trials(harness),
+        references_in_pods::trials(harness),
         reinvocation::trials(harness),
         in_use::trials(harness),
         second_key::trials(harness),
+        stores::trials(harness),
+        spark::trials(harness),
     ]
     .into_iter()
     .flatten()

@@ -370,7 +370,7 @@ pub(crate) fn inject_with(
         warnings: report.warnings.iter().map(ToString::to_string).collect(),
         in_effect: report
             .in_effect()
-            .map(|secret| secret.object.to_string())
+            .map(|source| source.object().to_owned())
             .collect(),
         passed_over: report
             .passed_over

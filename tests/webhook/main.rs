@@ -14,4 +14,5 @@ mod admission;
 mod bad_input;
 mod fixture;
 mod folders;
+mod references;
 mod secrets;

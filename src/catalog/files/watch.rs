@@ -12,7 +12,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tracing::{info, warn};
 
 use super::{LoadError, find, load};
-use crate::catalog::{Catalog, Source};
+use crate::catalog::Catalog;
 use crate::causes::one_line;
 
 /// How long nothing must change before files are read: editors and the kubelet take several steps.
@@ -29,7 +29,7 @@ pub struct FileWatch {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Reads the files that [`load`] reads, at once and whenever they change, into the catalog as [`Source::Files`].
+/// Reads the files that [`load`] reads, at once and whenever they change, into the catalog as [`Source::Files`](crate::catalog::Source::Files).
 ///
 /// A reading that fails leaves in the catalog what was read before. It is logged, once for each error, and told to
 /// `outcome`, as is each reading that succeeds. Fails where no thread can be had.
@@ -101,7 +101,7 @@ impl<F: FnMut(Result<(), &LoadError>)> Reader<F> {
     fn read(&mut self) {
         match load(&self.paths, &self.default_namespace) {
             Ok(loaded) => {
-                self.catalog.replace(Source::Files, loaded.secrets);
+                loaded.fill(&self.catalog);
                 if self.told.take().is_some() {
                     info!("the secret files can be read again");
                 }

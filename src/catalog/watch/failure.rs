@@ -4,36 +4,35 @@ use std::error::Error as _;
 
 use kube::core::Status;
 use kube::runtime::watcher;
-use thiserror::Error;
+
+use crate::catalog::index::Source;
 
 /// How much of an error's text goes into a log, in characters: a proxy may answer with a page of HTML.
 const DETAIL: usize = 300;
 
-/// What sort of failure it was: a closed list, fit for metric labels. Shown, it says the way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+/// What sort of failure it was: a closed list, fit for metric labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Failure {
     /// The API server refuses (403).
-    #[error(
-        "keyporter may not read secrets; its service account needs a ClusterRole with the verbs list and watch on secrets"
-    )]
     Forbidden,
     /// The API server does not know who asks (401).
-    #[error(
-        "the API server does not accept keyporter's credentials; check its service account token or kubeconfig"
-    )]
     Unauthorized,
     /// The watch fell behind what the API server remembers (410).
-    #[error("the watch of secrets fell behind and lists them anew")]
     Expired,
     /// The API server answers with another error.
-    #[error("the API server failed; the watch of secrets is tried again")]
     Server,
     /// There is no connection, or it broke.
-    #[error("no connection to the API server; the watch of secrets is tried again")]
     Connection,
     /// The answer is not what the API server sends.
-    #[error("the API server's answer cannot be read; check what stands between it and keyporter")]
     Unreadable,
+}
+
+/// What a watch is of, as roles call it.
+pub(super) const fn resource(source: Source) -> &'static str {
+    match source {
+        Source::Namespaces => "namespaces",
+        Source::OurLabel | Source::KonduktorLabel | Source::Stores | Source::Files => "secrets",
+    }
 }
 
 impl Failure {
@@ -47,6 +46,33 @@ impl Failure {
             Self::Server => "server",
             Self::Connection => "connection",
             Self::Unreadable => "unreadable",
+        }
+    }
+
+    /// The way out, for the watch of a resource.
+    pub(super) fn advice(self, resource: &str) -> String {
+        match self {
+            Self::Forbidden => format!(
+                "keyporter may not read {resource}; its service account needs a ClusterRole with the verbs list and watch on {resource}"
+            ),
+            Self::Unauthorized => {
+                "the API server does not accept keyporter's credentials; check its service account \
+                 token or kubeconfig"
+                    .to_owned()
+            }
+            Self::Expired => {
+                format!("the watch of {resource} fell behind and lists them anew")
+            }
+            Self::Server => {
+                format!("the API server failed; the watch of {resource} is tried again")
+            }
+            Self::Connection => {
+                format!("no connection to the API server; the watch of {resource} is tried again")
+            }
+            Self::Unreadable => {
+                "the API server's answer cannot be read; check what stands between it and keyporter"
+                    .to_owned()
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     table::{FOREIGN, Verdict, annotate, owner, rows},
     town::{
         Answer, EVERYBODY, Person, Town, create, delete, delete_collection, ordinary, patch,
-        project, secret, token,
+        project, secret, store, token,
     },
 };
 use crate::{
@@ -162,6 +162,9 @@ async fn verbs(cluster: &Cluster) -> Result<()> {
             (Some(project()), patch(json!({})), "update"),
             (Some(project()), hide.clone(), "delete"),
             (Some(project()), delete(""), "delete"),
+            (Some(store()), patch(json!({})), "update"),
+            (Some(store()), share.clone(), "update"),
+            (Some(store()), delete(""), "delete"),
         ] {
             let object = match &target {
                 Some(secret) => town.make(Some(Person::Carol), secret).await?,

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::town::{
     Answer, Call, EVERYBODY, Person, Town, apply, create, delete, delete_collection, json_patch,
-    konduktors, ordinary, patch, project, replace, secret, token,
+    konduktors, ordinary, patch, project, replace, secret, store, token,
 };
 use crate::{
     harness::{Cluster, Harness},
@@ -344,6 +344,7 @@ async fn namespace(cluster: &Cluster) -> Result<()> {
     let town = Town::new(cluster, "guard-goes", json!({})).await?;
     town.make(Some(Person::Alice), &token()).await?;
     town.make(Some(Person::Carol), &project()).await?;
+    town.make(Some(Person::Carol), &store()).await?;
     town.make(None, &konduktors()).await?;
     let api: Api<Namespace> = Api::all(town.admin.clone());
     api.delete(&town.name, &DeleteParams::default()).await?;
@@ -359,14 +360,18 @@ async fn garbage(cluster: &Cluster) -> Result<()> {
     let map = objects::create(&town.admin, map).await?;
     let reference =
         json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "app", "uid": map.uid()}]);
-    for (person, mut secret) in [(Person::Alice, token()), (Person::Carol, project())] {
+    for (person, mut secret) in [
+        (Person::Alice, token()),
+        (Person::Carol, project()),
+        (Person::Carol, store()),
+    ] {
         secret["metadata"]["ownerReferences"] = reference.clone();
         town.make(Some(person), &secret).await?;
     }
     let maps: Api<k8s_openapi::api::core::v1::ConfigMap> =
         Api::namespaced(town.admin.clone(), &town.name);
     maps.delete("app", &DeleteParams::default()).await?;
-    for secret in [token(), project()] {
+    for secret in [token(), project(), store()] {
         let name = secret["metadata"]["name"].as_str().unwrap_or_default();
         wait_for(
             "the garbage to be collected",

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::town::{
     Call, Person, Town, apply, create, delete, delete_collection, dry_run, json_patch, konduktors,
-    ordinary, patch, project, replace, secret, token,
+    ordinary, patch, project, replace, secret, store, token,
 };
 use crate::{project::user_object, support::Result};
 
@@ -19,6 +19,7 @@ const NO_OWNER: Verdict = Some("has no owner; set the annotation");
 const KIND: Verdict = Some("cannot change; delete the secret and create it again");
 const OLD: Verdict = Some("is older than keyporter and has no owner; delete it");
 const PROJECT: Verdict = Some("is a project secret, which needs the right to ");
+const STORE: Verdict = Some("is a store, which needs the right to ");
 // Two policies speak, and which one is heard is not known.
 const FOREIGN_PROJECT: Verdict = Some("belongs to another user|is a project secret");
 const FORGED_PROJECT: Verdict = Some("names another user|is a project secret");
@@ -38,6 +39,8 @@ const ALICES_NAME: [Verdict; 5] = [OK, FORGED, FORGED, FORGED, OK];
 const NOBODYS_NAME: [Verdict; 5] = [FORGED, FORGED, FORGED, FORGED, OK];
 /// Who keeps project secrets.
 const KEEPERS: [Verdict; 5] = [PROJECT, PROJECT, OK, PROJECT, OK];
+/// Who keeps stores.
+const STORE_KEEPERS: [Verdict; 5] = [STORE, STORE, OK, STORE, OK];
 /// Who may act for everybody.
 const ADMINISTRATORS: [Verdict; 5] = [OLD, OLD, OLD, OLD, OK];
 const EVERYBODYS: [Verdict; 5] = [OK; 5];
@@ -57,13 +60,15 @@ pub(super) enum Target {
     Project,
     /// The project's, with alice's name in the annotation that does not count there.
     Named,
+    /// The store of the namespace.
+    Store,
     /// Konduktor's, older than the installation.
     Old,
     /// Nobody's, and not keyporter's.
     Ordinary,
 }
 
-use Target::{Both, Konduktors, Named, Nothing, Old, Ordinary, Project, Token};
+use Target::{Both, Konduktors, Named, Nothing, Old, Ordinary, Project, Store, Token};
 
 impl Target {
     /// Returns the name of the object.
@@ -86,6 +91,7 @@ impl Target {
                 let named = secret("shared", &labels, &owner("alice"));
                 (Some(Person::Admin), named)
             }
+            Store => (Some(Person::Carol), store()),
             Old => (None, konduktors()),
             Ordinary => (Some(Person::Alice), ordinary()),
         };
@@ -107,6 +113,7 @@ pub(super) fn rows() -> Vec<Row> {
         converting(),
         making_project_secrets(),
         changing_project_secrets(),
+        keeping_stores(),
         old_ones(),
     ]
     .concat()
@@ -280,6 +287,31 @@ fn changing_project_secrets() -> Vec<Row> {
             patch(metadata(&no_scope, &json!({"keyporter.dev/owner": null}))), into_nobodys),
         ("make a project secret with alice's name alice's", Named, label(&no_scope), into_alices),
         ("change a project secret with alice's name", Named, patch(values()), KEEPERS),
+    ]
+}
+
+/// Their names make them stores, whatever their labels say.
+#[rustfmt::skip]
+fn keeping_stores() -> Vec<Row> {
+    let called = |name: &str| secret(name, &json!({}), &json!({}));
+    let try_create = |object: Value| dry_run(create(object));
+    let mut generated = generated(called(""));
+    generated["metadata"]["generateName"] = "iomete-secret-store-".into();
+    let own = metadata(&env(), &owner("$WHO"));
+    vec![
+        ("create a store", Nothing, try_create(called("iomete-secret-store")), STORE_KEEPERS),
+        ("create the store of a domain", Nothing, try_create(called("iomete-secret-store-finance")), STORE_KEEPERS),
+        ("create the store of a domain with generateName", Nothing, try_create(generated), STORE_KEEPERS),
+        ("create what is called nearly so", Nothing, try_create(called("iomete-secret-stores")), EVERYBODYS),
+        ("create what ends so", Nothing, try_create(called("my-iomete-secret-store")), EVERYBODYS),
+        ("change values of a store", Store, patch(values()), STORE_KEEPERS),
+        ("dry run of a patch of a store", Store, dry_run(patch(json!({}))), STORE_KEEPERS),
+        ("replace a store", Store, replace(new(&json!({}), &json!({}))), STORE_KEEPERS),
+        ("server-side apply to a store", Store, apply(bare()), STORE_KEEPERS),
+        ("make a store one's own", Store, patch(own), STORE_KEEPERS),
+        ("make a store a project secret", Store, label(&shared()), STORE_KEEPERS),
+        ("delete a store", Store, delete(""), STORE_KEEPERS),
+        ("deletecollection of stores", Store, delete_collection(""), STORE_KEEPERS),
     ]
 }
 

@@ -273,6 +273,11 @@ pub(super) fn project() -> Value {
     secret("shared", &labels, &json!({}))
 }
 
+/// The store of the namespace.
+pub(super) fn store() -> Value {
+    secret("iomete-secret-store", &json!({}), &json!({}))
+}
+
 /// A Secret as Konduktor's client makes it.
 pub(super) fn konduktors() -> Value {
     let labels = json!({
