@@ -38,6 +38,7 @@ mod pods;
 mod project;
 mod reinvocation;
 mod second_key;
+mod secret_cli;
 mod secret_guard;
 #[allow(
     dead_code,
@@ -111,6 +112,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         reinvocation::trials(harness),
         in_use::trials(harness),
         second_key::trials(harness),
+        secret_cli::trials(harness),
     ]
     .into_iter()
     .flatten()

@@ -5,10 +5,26 @@ use std::error::Error;
 use clap::{Args, Subcommand};
 
 mod adopt;
+mod author;
+mod create;
+mod draft;
+mod env_file;
+mod git_key;
 mod judgement;
+mod limits;
+mod manifest;
+mod merge;
 mod metadata;
 mod namesakes;
 mod overview;
+mod present;
+mod prompt;
+mod refusal;
+mod registry;
+mod sources;
+mod tree;
+mod value;
+mod write;
 
 /// The secrets on a cluster
 #[derive(Debug, Args)]
@@ -19,6 +35,7 @@ pub(super) struct Secret {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Create(create::Create),
     Adopt(adopt::Adopt),
 }
 
@@ -28,6 +45,7 @@ impl Secret {
             .enable_all()
             .build()?;
         match self.command {
+            Command::Create(create) => runtime.block_on(create.run()),
             Command::Adopt(adopt) => runtime.block_on(adopt.run()),
         }
     }
