@@ -4,6 +4,7 @@ use std::error::Error;
 
 use clap::{Args, Subcommand};
 
+mod add;
 mod adopt;
 mod author;
 mod create;
@@ -21,8 +22,11 @@ mod present;
 mod prompt;
 mod refusal;
 mod registry;
+mod remove;
+mod set_auth;
 mod sources;
 mod tree;
+mod update;
 mod value;
 mod write;
 
@@ -36,6 +40,11 @@ pub(super) struct Secret {
 #[derive(Debug, Subcommand)]
 enum Command {
     Create(create::Create),
+    Add(add::Add),
+    Update(update::Update),
+    #[command(name = "rm")]
+    Remove(remove::Remove),
+    SetAuth(set_auth::SetAuth),
     Adopt(adopt::Adopt),
 }
 
@@ -46,6 +55,10 @@ impl Secret {
             .build()?;
         match self.command {
             Command::Create(create) => runtime.block_on(create.run()),
+            Command::Add(add) => runtime.block_on(add.run()),
+            Command::Update(update) => runtime.block_on(update.run()),
+            Command::Remove(remove) => runtime.block_on(remove.run()),
+            Command::SetAuth(set_auth) => set_auth.run(),
             Command::Adopt(adopt) => runtime.block_on(adopt.run()),
         }
     }
