@@ -2,7 +2,11 @@
 //!
 //! Written to standard error and read from standard input, so that what a command prints can go elsewhere.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::{
+    fs::File,
+    io::{self, BufRead, IsTerminal, Read, Write},
+    os::fd::AsFd,
+};
 
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 use thiserror::Error;
@@ -39,6 +43,11 @@ pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal()
 }
 
+/// Standard input without the buffer of the standard library, which is never wiped.
+pub(super) fn unbuffered_stdin() -> io::Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
 /// Asks for a line that may be seen.
 pub(super) fn line(question: &str) -> Result<String, PromptError> {
     ask(question)?;
@@ -65,9 +74,10 @@ pub(super) fn yes(question: &str) -> Result<bool, PromptError> {
 /// A terminal that collects lines itself cuts them at 4095 bytes, and keys of some services are longer: so the bytes are
 /// taken as they come, and the few keys that edit a line are done here.
 pub(super) fn value(question: &str) -> Result<Value, PromptError> {
-    ask(question)?;
+    // Before the question: an answer may follow it at once.
     let hidden = Hidden::new()?;
-    let answer = read(&mut io::stdin().lock());
+    ask(question)?;
+    let answer = read(&mut unbuffered_stdin()?);
     drop(hidden);
     // The person's own line break was not shown either.
     eprintln!();

@@ -408,7 +408,9 @@ pub(super) fn read_file(path: &Path) -> Result<Value, SourceError> {
 }
 
 pub(super) fn read_stdin() -> Result<Value, SourceError> {
-    let value = Value::read(io::stdin().lock()).map_err(SourceError::NoInput)?;
+    let value = prompt::unbuffered_stdin()
+        .and_then(Value::read)
+        .map_err(SourceError::NoInput)?;
     value.ok_or_else(|| {
         LimitError::File {
             path: "standard input".to_owned(),
