@@ -268,6 +268,10 @@ fn good_sources_need_a_cluster(#[case] arguments: &[&str]) {
     "apiVersion: v1\nkind: Secret\nmetadata: {name: a, annotations: {keyporter.dev/owner: bob}}\nstringData: {A: hunter2}\n",
     "standard input names an owner"
 )]
+#[case::layout(
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: a, annotations: {keyporter.dev/layout: '{\"A\": \"/x\"}'}}\nstringData: {A: hunter2}\n",
+    "the annotations of its files cannot be used: the path \"/x\" is absolute"
+)]
 #[case::variable(
     "apiVersion: v1\nkind: Secret\nmetadata: {name: a, labels: {keyporter.dev/kind: env}}\nstringData: {A-B: hunter2}\n",
     "\"A-B\" is no variable"
@@ -376,6 +380,7 @@ fn rm_asks_before_it_deletes() {
     &[("Password of \"alice\" at \"ghcr.io\": ", "hunter2\n")],
     NO_CLUSTER
 )]
+#[case::standard_input(&["create", "a", "--from-stdin", "A"], &[("Value of A: ", "hunter2\n")], NO_CLUSTER)]
 #[case::interrupted(&["add", "A"], &[("Value of A: ", "hunter2\u{3}")], "nothing was done: interrupted")]
 #[case::nothing(&["add", "A"], &[("Value of A: ", "\n")], "nothing was done: no answer was given")]
 #[case::pasted(&["add", "A"], &[("Value of A: ", "hunter2\nhunter2\n")], "nothing was done: the answer has more than one line")]

@@ -5,9 +5,9 @@ use std::{
     io::{self, Read, Write},
     os::fd::OwnedFd,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::mpsc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::{
@@ -49,42 +49,44 @@ pub(crate) fn at_terminal(mut command: Command, typed: &[(&str, &str)]) -> io::R
     // It has the terminal open, too.
     drop(command);
     let mut keyboard = File::from(terminal);
-    let shown = Arc::new(Mutex::new(Vec::new()));
-    let reader = {
-        let (mut screen, shown) = (keyboard.try_clone()?, Arc::clone(&shown));
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            // It ends with an error when nobody has the other end open any more.
-            while let Ok(length @ 1..) = screen.read(&mut buffer) {
-                shown.lock().unwrap().extend_from_slice(&buffer[..length]);
+    let (sender, screen) = mpsc::channel();
+    let mut reader = keyboard.try_clone()?;
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        // It ends with an error when nobody has the other end open any more.
+        while let Ok(length @ 1..) = reader.read(&mut buffer) {
+            let Some(bytes) = buffer.get(..length) else {
+                break;
+            };
+            if sender.send(bytes.to_vec()).is_err() {
+                break;
             }
-        })
-    };
-    let text = || String::from_utf8_lossy(&shown.lock().unwrap()).into_owned();
+        }
+    });
+    let mut shown = vec![];
     let mut seen = 0;
     for (question, answer) in typed {
-        let start = Instant::now();
         loop {
-            let now = text();
-            if let Some(place) = now.get(seen..).and_then(|rest| rest.find(question)) {
+            let text = String::from_utf8_lossy(&shown);
+            if let Some(place) = text.get(seen..).and_then(|rest| rest.find(question)) {
                 seen += place + question.len();
                 break;
             }
-            if start.elapsed() > PATIENCE || child.try_wait()?.is_some() {
+            let Ok(bytes) = screen.recv_timeout(PATIENCE) else {
                 let _ended = child.kill();
-                return Err(io::Error::other(format!("{question:?} is not in {now:?}")));
-            }
-            thread::sleep(Duration::from_millis(5));
+                return Err(io::Error::other(format!("{question:?} is not in {text:?}")));
+            };
+            shown.extend(bytes);
         }
         keyboard.write_all(answer.as_bytes())?;
     }
     let code = child.wait()?.code();
     let restored = modes()? == before;
     drop(end);
-    let _ended = reader.join();
+    shown.extend(screen.iter().flatten());
     Ok(Session {
         code,
-        shown: text(),
+        shown: String::from_utf8_lossy(&shown).into_owned(),
         restored,
     })
 }

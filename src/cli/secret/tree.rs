@@ -126,7 +126,8 @@ impl Walk<'_> {
         names.sort();
         if names.is_empty() {
             let warning = format!(
-                "{folder:?} is empty; Secrets hold no empty folders, and pods will not have it"
+                "\"{}\" is empty; Secrets hold no empty folders, and pods will not have it",
+                folder.display()
             );
             self.warnings.push(warning);
         }

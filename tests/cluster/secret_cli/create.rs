@@ -17,6 +17,10 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("secret_cli::create_merges_and_tells_what_it_did", merges),
         harness.trial("secret_cli::every_source_and_kind_reaches_pods", sources),
+        harness.trial(
+            "secret_cli::the_first_key_for_git_gives_its_place_up",
+            second_key,
+        ),
         harness.trial("secret_cli::folders_arrive_as_they_are", folders),
         harness.trial("secret_cli::manifests_become_secrets", manifests),
         harness.trial("secret_cli::what_is_not_ones_own_is_not_touched", foreign),
@@ -138,81 +142,85 @@ fn ours() -> Vec<(String, String)> {
     vec![("keyporter".to_owned(), "Update".to_owned())]
 }
 
+/// A private key as ssh has it, as far as anybody here looks.
+fn private_key(value: &str) -> String {
+    format!("-----BEGIN PRIVATE KEY-----\n{value}\n-----END PRIVATE KEY-----\n")
+}
+
+/// Arguments of `create`, standard input, and which keys it has.
+const SOURCES: [(&[&str], &str, &str); 7] = [
+    (
+        &[
+            "files",
+            "--from-file",
+            "token",
+            "--from-file",
+            "again=token",
+            "--inline",
+            "A=b",
+        ],
+        "",
+        "A again token",
+    ),
+    (
+        &["variables", "--kind", "env", "--from-env-file", "variables"],
+        "",
+        "A B",
+    ),
+    (&["typed", "--from-stdin", "key"], VALUE, "key"),
+    (
+        &["auth", "--kind", "auth", "--from-file", "token"],
+        "",
+        "AUTH_SECRET",
+    ),
+    (
+        &[
+            "git",
+            "--kind",
+            "git-ssh",
+            "--from-file",
+            "id",
+            "--known-hosts",
+            "hosts",
+        ],
+        "",
+        "gitkey known_hosts",
+    ),
+    (
+        &["pull", "--kind", "image-pull", "--from-file", "config.json"],
+        "",
+        ".dockerconfigjson",
+    ),
+    (
+        &[
+            "login",
+            "--kind",
+            "image-pull",
+            "--docker-server",
+            "ghcr.io",
+            "--docker-username",
+            "a",
+            "--docker-password-stdin",
+        ],
+        "hunter2-canary\n",
+        ".dockerconfigjson",
+    ),
+];
+
 async fn sources(cluster: &Cluster) -> Result<()> {
     let place = Workplace::new(cluster, "secret-cli-sources").await?;
-    let line = format!("{VALUE}\n");
     place.file("token", VALUE)?;
     place.file("variables", &format!("# c\nA={VALUE}\nB=\"{VALUE}\"\r\n"))?;
-    let key = format!("-----BEGIN PRIVATE KEY-----\n{VALUE}\n-----END PRIVATE KEY-----\n");
-    place.file("id", &key)?;
-    place.file("other", &key.replace(VALUE, "hunter2-other"))?;
+    place.file("id", &private_key(VALUE))?;
     place.file("hosts", "github.com ssh-ed25519 AAAA\n")?;
     place.file("config.json", r#"{"auths": {"ghcr.io": {"auth": "YTpi"}}}"#)?;
-    let a = inline("A");
-    for (arguments, input, said) in [
-        (
-            &[
-                "files",
-                "--from-file",
-                "token",
-                "--from-file",
-                "again=token",
-                "--inline",
-                &a,
-            ][..],
-            "",
-            "added A again token",
-        ),
-        (
-            &["variables", "--kind", "env", "--from-env-file", "variables"],
-            "",
-            "added A B",
-        ),
-        (&["typed", "--from-stdin", "key"], VALUE, "added key"),
-        (
-            &["auth", "--kind", "auth", "--from-file", "token"],
-            "",
-            "added AUTH_SECRET",
-        ),
-        (
-            &[
-                "git",
-                "--kind",
-                "git-ssh",
-                "--from-file",
-                "id",
-                "--known-hosts",
-                "hosts",
-            ],
-            "",
-            "added gitkey known_hosts",
-        ),
-        (
-            &["pull", "--kind", "image-pull", "--from-file", "config.json"],
-            "",
-            "added .dockerconfigjson",
-        ),
-        (
-            &[
-                "login",
-                "--kind",
-                "image-pull",
-                "--docker-server",
-                "ghcr.io",
-                "--docker-username",
-                "a",
-                "--docker-password-stdin",
-            ],
-            &line,
-            "added .dockerconfigjson",
-        ),
-    ] {
+    for (arguments, input, keys) in SOURCES {
         let name = arguments[0];
-        let arguments = [&["create"], arguments].concat();
         place
-            .run_with("alice", &arguments, input)?
-            .said(&format!("secret {name} created: {said}"));
+            .run_with("alice", &[&["create"], arguments].concat(), input)?
+            .said(&format!("secret {name} created: added {keys}"));
     }
+    let line = format!("{VALUE}\n");
     place
         .run_with(
             "alice",
@@ -223,45 +231,68 @@ async fn sources(cluster: &Cluster) -> Result<()> {
             "secret lines created: added A",
             "warning: A ends with a line break",
         );
-    let plain = |text: &str| text.to_owned();
+
     let quoted = format!("\"{VALUE}\"");
-    assert_eq!(
-        values(&place.of("alice", "variables").await?),
-        [("A", plain(VALUE)), ("B", quoted)].into()
-    );
-    assert_eq!(
-        values(&place.of("alice", "typed").await?),
-        [("key", plain(VALUE))].into()
-    );
-    assert_eq!(
-        values(&place.of("alice", "auth").await?),
-        [("AUTH_SECRET", plain(VALUE))].into()
-    );
+    for (name, expected) in [
+        ("variables", &[("A", VALUE), ("B", &quoted)][..]),
+        ("typed", &[("key", VALUE)]),
+        ("auth", &[("AUTH_SECRET", VALUE)]),
+        (
+            "git",
+            &[
+                ("gitkey", &private_key(VALUE)),
+                ("known_hosts", "github.com ssh-ed25519 AAAA\n"),
+            ],
+        ),
+        ("lines", &[("A", &line)]),
+    ] {
+        let expected = expected
+            .iter()
+            .map(|(key, value)| (*key, (*value).to_owned()));
+        assert_eq!(
+            values(&place.of("alice", name).await?),
+            expected.collect(),
+            "{name}"
+        );
+    }
     let login = values(&place.of("alice", "login").await?)[".dockerconfigjson"].clone();
     let login: Value = serde_json::from_str(&login)?;
     assert_eq!(login["auths"]["ghcr.io"]["password"], VALUE);
-    let object = |name: &str| user_object("alice", name);
     place
         .wait_for_pod("alice", |pod| {
             let text = pod.to_string();
-            let names = [
-                "files",
-                "variables",
-                "typed",
-                "auth",
-                "git",
-                "pull",
-                "login",
-                "lines",
-            ];
-            names.iter().all(|name| text.contains(&object(name)))
+            let has = |name: &str| text.contains(&user_object("alice", name));
+            SOURCES.iter().all(|(arguments, ..)| has(arguments[0]))
                 && text.contains("KONDUKTOR_DEFAULT_SECRETS")
                 && text.contains("StrictHostKeyChecking=yes")
         })
+        .await
+}
+
+async fn second_key(cluster: &Cluster) -> Result<()> {
+    let place = Workplace::new(cluster, "secret-cli-second-key").await?;
+    place.file("id", &private_key(VALUE))?;
+    place.file("other", &private_key("hunter2-other"))?;
+    place.file("hosts", "github.com ssh-ed25519 AAAA\n")?;
+    let first = [
+        "create",
+        "git",
+        "--kind",
+        "git-ssh",
+        "--from-file",
+        "id",
+        "--known-hosts",
+        "hosts",
+    ];
+    place
+        .run("alice", &first)?
+        .said("secret git created: added gitkey known_hosts");
+    let object = user_object("alice", "git");
+    place
+        .wait_for_pod("alice", |pod| pod.to_string().contains(&object))
         .await?;
 
-    // A second key for git, under another name.
-    let git = [
+    let second = [
         "create",
         "gitlab",
         "--kind",
@@ -269,32 +300,32 @@ async fn sources(cluster: &Cluster) -> Result<()> {
         "--from-file",
         "other",
     ];
-    place.run("alice", &git)?.failed(
+    place.run("alice", &second)?.failed(
         1,
         "or say --replace, and this key takes the place of that one",
     );
-    let replace = [&git[..], &["--replace"]].concat();
+    let replace = [&second[..], &["--replace"]].concat();
     place
         .run("alice", &[&replace[..], &["--dry-run"]].concat())?
         .said("secret git updated (dry run): changed gitkey, kept known_hosts");
+    assert_eq!(
+        values(&place.object(&object).await?)["gitkey"],
+        private_key(VALUE)
+    );
     place
         .run("alice", &replace)?
         .said("secret git updated: changed gitkey, kept known_hosts");
-    let git = place.of("alice", "git").await?;
-    assert!(values(&git)["gitkey"].contains("hunter2-other"));
-    assert!(!place.has(&object("gitlab")).await?);
-    let bobs = [
-        "create",
-        "gitlab",
-        "--kind",
-        "git-ssh",
-        "--from-file",
-        "id",
-        "--replace",
-    ];
+    assert_eq!(
+        values(&place.object(&object).await?)["gitkey"],
+        private_key("hunter2-other")
+    );
+    assert!(!place.has(&user_object("alice", "gitlab")).await?);
     place
-        .run("bob", &bobs)?
+        .run("bob", &replace)?
         .said("secret gitlab created: added gitkey");
+    place
+        .run("alice", &["update", "git", "--known-hosts", "hosts"])?
+        .said("secret git unchanged: kept gitkey known_hosts");
     Ok(())
 }
 
@@ -379,6 +410,8 @@ async fn manifests(cluster: &Cluster) -> Result<()> {
             "annotations": {
                 "keyporter.dev/injection": "on-reference",
                 "keyporter.dev/use-case": "generic",
+                "keyporter.dev/layout": "{\"A\": \"top/a\", \"gone\": \"x\"}",
+                "keyporter.dev/executable": "[\"A\"]",
                 "kubectl.kubernetes.io/last-applied-configuration": VALUE,
             },
         },
@@ -400,6 +433,11 @@ async fn manifests(cluster: &Cluster) -> Result<()> {
         "on-reference"
     );
     assert_eq!(secret.annotations()["keyporter.dev/use-case"], "Generic");
+    assert_eq!(
+        secret.annotations()["keyporter.dev/layout"],
+        "{\"A\":\"top/a\"}"
+    );
+    assert_eq!(secret.annotations()["keyporter.dev/executable"], "[\"A\"]");
     assert!(!serde_json::to_string(secret.annotations())?.contains(VALUE));
 
     // The namespace of a manifest counts as kubectl has it.
