@@ -23,6 +23,7 @@ mod controllers;
 mod entering;
 mod events;
 mod examples;
+mod folders;
 mod foreign_secrets;
 mod harness;
 mod identity;
@@ -97,6 +98,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         entering::trials(harness),
         events::trials(harness),
         examples::trials(harness),
+        folders::trials(harness),
         foreign_secrets::trials(harness),
         workloads::trials(harness),
         job_set::trials(harness),
