@@ -3,17 +3,21 @@
 use std::{
     env, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
-    Client, Config,
+    Api, Client, Config,
+    api::PostParams,
     client::AuthError,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
+use serde::Deserialize;
 use thiserror::Error;
 
-use super::values::{group, namespace, username};
+use super::values::{group, namespace, timeout, username};
 use crate::causes::one_line;
 
 /// Flags of commands for people, as kubectl has them.
@@ -39,6 +43,10 @@ pub(super) struct ClusterArguments {
     /// A group to act as, beside the user; may be repeated
     #[arg(long = "as-group", value_name = "GROUP", value_parser = group, requires = "user")]
     groups: Vec<String>,
+
+    /// How long to wait for the API server, such as 5s or 2m; a number alone is seconds, 0 waits for ever
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    request_timeout: Option<Duration>,
 }
 
 /// Why there is no way to a cluster.
@@ -86,6 +94,25 @@ pub(super) enum RequestError {
     OddAnswer,
 }
 
+/// Whom the API server takes the caller for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Caller {
+    pub(super) username: String,
+}
+
+impl Caller {
+    pub(super) async fn ask(client: &Client) -> Result<Self, RequestError> {
+        let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
+        let review = SelfSubjectReview::default();
+        let review = reviews.create(&PostParams::default(), &review).await?;
+        let user = review.status.and_then(|status| status.user_info);
+        let user = user.ok_or(RequestError::OddAnswer)?;
+        Ok(Self {
+            username: user.username.ok_or(RequestError::OddAnswer)?,
+        })
+    }
+}
+
 impl ClusterArguments {
     /// The namespace of the flag.
     pub(super) fn namespace(&self) -> Option<&str> {
@@ -105,6 +132,12 @@ impl ClusterArguments {
         }
         if let Some(namespace) = &self.namespace {
             config.default_namespace.clone_from(namespace);
+        }
+        if let Some(timeout) = self.request_timeout {
+            let timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+            config.connect_timeout = timeout;
+            config.read_timeout = timeout;
+            config.write_timeout = timeout;
         }
         connect(config)
     }
@@ -198,17 +231,43 @@ impl ClusterError {
     }
 }
 
+impl RequestError {
+    /// What an answer that is no success says.
+    pub(super) fn refused(code: u16, answer: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Status {
+            message: String,
+        }
+        // A proxy on the way answers in forms of its own.
+        let sentence = match serde_json::from_slice(answer) {
+            Ok(Status { message }) => in_one_line(&message),
+            Err(_) => {
+                format!("the API server, or a proxy on the way to it, answers with code {code}")
+            }
+        };
+        Self::Refused { code, sentence }
+    }
+
+    /// The code of a refusal.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+/// Webhooks of others may say something of several lines.
+fn in_one_line(sentence: &str) -> String {
+    sentence.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 impl From<kube::Error> for RequestError {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::Refused {
                 code: status.code,
-                // Webhooks of others may say something of several lines.
-                sentence: status
-                    .message
-                    .split_whitespace()
-                    .collect::<Vec<_>>()
-                    .join(" "),
+                sentence: in_one_line(&status.message),
             },
             // Credentials that expire are fetched anew with a request.
             kube::Error::Service(error) => match error.downcast_ref() {

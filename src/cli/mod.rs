@@ -7,9 +7,12 @@
     reason = "the command line is where the program speaks"
 )]
 
-use std::{error::Error, io, process::ExitCode};
+use std::{env, error::Error, ffi::OsString, io, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{
     causes::one_line,
@@ -58,13 +61,17 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(message) => return usage(&message),
+        Err(message) => return usage(message),
     };
     match execute(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", one_line(error.as_ref()));
-            ExitCode::FAILURE
+            if error.is::<UsageError>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -86,6 +93,11 @@ fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// A mistake in the command line that shows only when it is looked at as a whole.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
 /// What came of writing to standard output. A reader that closed the pipe early has seen what it wanted.
 fn written(outcome: io::Result<()>) -> Result<(), Box<dyn Error>> {
     match outcome {
@@ -97,10 +109,22 @@ fn written(outcome: io::Result<()>) -> Result<(), Box<dyn Error>> {
 }
 
 /// Help and version come this way too, with exit code 0.
-fn usage(message: &clap::Error) -> ExitCode {
+fn usage(mut message: clap::Error) -> ExitCode {
+    hide_values(&mut message, env::args_os());
     // A reader that closed the pipe early has seen what it wanted.
     let _closed = message.print();
     u8::try_from(message.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// A word too many may be a part of a value that was not put in quotes, so it is not repeated; unless it resembles a flag.
+fn hide_values(message: &mut clap::Error, arguments: impl Iterator<Item = OsString>) {
+    let takes_values = arguments.skip(1).any(|argument| argument == "secret");
+    let is_a_slip = message.get(ContextKind::SuggestedArg).is_some();
+    if takes_values && message.kind() == ErrorKind::UnknownArgument && !is_a_slip {
+        let hidden = "(not shown, as it may be a part of a value)".to_owned();
+        message.insert(ContextKind::InvalidArg, ContextValue::String(hidden));
+        message.remove(ContextKind::Suggested);
+    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,9 @@ impl Kind {
         }
     }
 
-    fn of(word: &str) -> Option<Self> {
+    /// The kind that this word is for.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }

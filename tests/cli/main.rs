@@ -9,11 +9,14 @@
 
 #[path = "../support/https.rs"]
 mod https;
+#[path = "../support/terminal.rs"]
+mod terminal;
 
 mod inject;
 mod inject_errors;
 mod program;
 mod readme;
 mod secret;
+mod secret_write;
 mod serve;
 mod stores;

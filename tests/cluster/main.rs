@@ -40,6 +40,7 @@ mod project;
 mod references_in_pods;
 mod reinvocation;
 mod second_key;
+mod secret_cli;
 mod secret_guard;
 mod spark;
 mod stores;
@@ -119,6 +120,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         second_key::trials(harness),
         stores::trials(harness),
         spark::trials(harness),
+        secret_cli::trials(harness),
     ]
     .into_iter()
     .flatten()

@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::{cli::cluster::RequestError, inject::annotations as names};
 
 /// Who is said to have written what is written here.
-const FIELD_MANAGER: &str = "keyporter";
+pub(super) const FIELD_MANAGER: &str = "keyporter";
 
 /// A Secret without its values.
 #[derive(Debug, Clone, Deserialize)]
