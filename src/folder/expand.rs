@@ -231,15 +231,13 @@ impl<'c> Former<'c> {
     /// The patch that leaves nothing of them.
     fn cleared(&self, new: &Contents<'_>) -> Vec<Change> {
         let gone = self.without(&[]);
-        match Draft::of(new, self) {
-            Ok(draft) => draft.patch(new, &gone, None),
-            // What the user wrote there stays as it is.
-            Err(_) => {
-                let there = gone.keys().filter(|key| new.value(key).is_some());
-                let list = marker(new).map(|_| Change::no_annotation(names::EXPANDED));
-                there.map(|key| Change::no_value(key)).chain(list).collect()
-            }
+        if let Ok(draft) = Draft::of(new, self) {
+            return draft.patch(new, &gone, None);
         }
+        // What the user wrote there stays as it is.
+        let there = gone.keys().filter(|key| new.value(key).is_some());
+        let list = marker(new).map(|_| Change::no_annotation(names::EXPANDED));
+        there.map(|key| Change::no_value(key)).chain(list).collect()
     }
 
     /// The new files in their place.
