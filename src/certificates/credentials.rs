@@ -65,6 +65,12 @@ impl Credentials {
         &self.key
     }
 
+    /// Whether these are the same certificates. Then the keys are the same too.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
+    }
+
     /// When the certificate becomes valid (`notBefore`, RFC 5280 section 4.1.2.5).
     #[must_use]
     pub fn not_before(&self) -> OffsetDateTime {

@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 use super::{cluster, settings::SettingsArguments};
 use crate::{
     access::Access,
-    admin::{self, Condition, Readiness},
+    admin::{self, Readiness},
     catalog::{
         self, Catalog, Source,
         files::{self, FileWatch},
@@ -40,17 +40,12 @@ use crate::{
     },
     metrics::Metrics,
     ownership::{OWN_NAMESPACE, Ownership},
-    server::{
-        Limits, Server,
-        tls::{self, CertificateResolver},
-    },
+    server::{Limits, Server, reload, tls::CertificateResolver},
     webhook::{self, Webhook},
 };
 
 /// How often the secrets are counted for the metrics.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the certificate's dates are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_mins(1);
 /// Where a pod finds the name of its namespace.
 /// <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -99,11 +94,11 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     admin_listen: SocketAddr,
 
-    /// Folder with tls.crt and tls.key; without it a development certificate is made in certs/
+    /// Folder with tls.crt and tls.key, read again when they change; without it a development certificate is made in certs/
     #[arg(long, value_name = "FOLDER")]
     cert_dir: Option<PathBuf>,
 
-    /// Accept only clients with a certificate of this CA, such as the API server
+    /// Accept only clients with a certificate of this CA, such as the API server; read again when it changes
     #[arg(long, value_name = "FILE")]
     client_ca_file: Option<PathBuf>,
 
@@ -150,7 +145,9 @@ impl Serve {
         let catalog = Catalog::of(settings.identity);
         let filling = self.fill(&catalog, &metrics, &readiness).await?;
         let certificate = self.certificate(&metrics, &readiness)?;
-        let tls = tls::server_config(certificate, self.client_ca_file.as_deref())?;
+        let client_ca = self.client_ca_file.as_deref();
+        let (tls, following) = reload::configuration(certificate, client_ca, &metrics)?;
+        tokio::spawn(following);
         tokio::spawn(count(catalog.clone(), metrics.clone()));
         let webhook = Webhook {
             catalog,
@@ -289,12 +286,9 @@ impl Serve {
             Some(folder) => folder.clone(),
             None => development_certificate()?,
         };
-        let resolver = Arc::new(CertificateResolver::new(tls::load(&folder)?));
-        metrics.certificate_expiry(resolver.not_after());
-        tokio::spawn(watch_expiry(
-            Arc::clone(&resolver),
-            readiness.condition("certificate"),
-        ));
+        let condition = readiness.condition("certificate");
+        let (resolver, following) = reload::certificate(&folder, metrics, condition)?;
+        tokio::spawn(following);
         Ok(resolver)
     }
 }
@@ -354,20 +348,6 @@ fn development_certificate() -> Result<PathBuf, Box<dyn Error>> {
     let ca = outcome.authority_certificate.display();
     info!(%ca, "a development certificate is used, as there is no --cert-dir; clients trust this CA");
     Ok(folder)
-}
-
-/// An expired certificate makes every call of the API server fail: better to be out of the Service.
-async fn watch_expiry(resolver: Arc<CertificateResolver>, condition: Condition) {
-    loop {
-        let not_after = resolver.not_after();
-        if OffsetDateTime::now_utc() < not_after {
-            condition.ready();
-        } else {
-            error!(%not_after, "the serving certificate has expired; renew it and restart");
-            condition.not_ready("the serving certificate has expired");
-        }
-        tokio::time::sleep(CERTIFICATE_CHECK).await;
-    }
 }
 
 /// Completes at SIGTERM, as the kubelet sends it, or at SIGINT, as a terminal does.
