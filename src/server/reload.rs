@@ -230,15 +230,15 @@ impl Expiry {
         };
         let not_after = credentials.not_after();
         let expired = not_after <= OffsetDateTime::now_utc();
-        if !expired {
-            self.condition.ready();
-        } else {
+        if expired {
             self.condition
                 .not_ready("the serving certificate has expired");
             if !self.told {
                 let not_after = date(not_after);
                 error!(%not_after, "the serving certificate has expired; put a renewed one into its folder");
             }
+        } else {
+            self.condition.ready();
         }
         self.told = expired;
     }
