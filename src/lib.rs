@@ -78,6 +78,7 @@ pub mod events;
 pub mod inject;
 pub mod metrics;
 pub mod offline;
+mod own_secret;
 pub mod ownership;
 mod recent;
 pub mod referents;
