@@ -1,4 +1,4 @@
-//! A certificate chain with its key, as two PEM files hold them.
+//! A certificate chain with its key, mostly as two PEM files hold them.
 
 use std::{
     fmt, fs, io,
@@ -53,6 +53,20 @@ impl Credentials {
                 }
             })?;
         Ok(Self {
+            key: Arc::new(key),
+            not_before,
+            not_after,
+        })
+    }
+
+    /// What was made in memory; `None` where the two are no pair, or nothing that TLS takes.
+    pub(super) fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Option<Self> {
+        let (not_before, not_after) = dates(chain.first()?)?;
+        let key = CertifiedKey::from_der(chain, key, &ring::default_provider()).ok()?;
+        Some(Self {
             key: Arc::new(key),
             not_before,
             not_after,

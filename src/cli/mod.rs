@@ -16,6 +16,7 @@ use crate::{
     telemetry::{self, LogFilter, LogFormat},
 };
 
+mod certificates;
 mod certs;
 mod cluster;
 mod inject;
