@@ -86,7 +86,7 @@ impl CertificateArguments {
         condition: Condition,
     ) -> Result<Configuration, Box<dyn Error>> {
         let resolver = match (self.origin, client) {
-            (Origin::Files, _) => self.from_files(metrics, condition)?,
+            (Origin::Files, _) => self.of_files(metrics, condition)?,
             (Origin::SelfManaged, None) => {
                 return Err(
                     "--certificates self-managed takes a cluster, and --secrets is without".into(),
@@ -115,7 +115,7 @@ impl CertificateArguments {
     }
 
     /// The folder's certificate, or one made for development.
-    fn from_files(
+    fn of_files(
         &self,
         metrics: &Metrics,
         condition: Condition,

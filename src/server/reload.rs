@@ -90,7 +90,7 @@ pub fn configuration(
 ) -> Result<(Configuration, impl Future<Output = ()> + Send + use<>), TlsError> {
     let read = client_ca.map(ClientCa::read).transpose()?;
     let configuration: Configuration = tls::config(Arc::clone(&certificate), read.as_ref())?.into();
-    let followed = read.map(|in_use| {
+    let file = read.map(|in_use| {
         let path = in_use.path().to_owned();
         let follower = Follower {
             part: "client-ca",
@@ -103,7 +103,7 @@ pub fn configuration(
     });
     let replaced = configuration.clone();
     let following = async move {
-        let Some((follower, path, mut in_use)) = followed else {
+        let Some((follower, path, mut in_use)) = file else {
             return;
         };
         let read = move || {
@@ -255,10 +255,10 @@ struct Sights {
 impl Sights {
     fn new(files: &[PathBuf]) -> Self {
         let changes = Arc::new(Notify::new());
-        let changed = Arc::clone(&changes);
+        let noted = Arc::clone(&changes);
         let note = move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| is_change(event.kind)) {
-                changed.notify_one();
+                noted.notify_one();
             }
         };
         let (mut watcher, mut failure) = match notify::recommended_watcher(note) {

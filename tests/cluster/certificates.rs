@@ -1,5 +1,7 @@
 //! Certificates that keyporter keeps itself: from nothing, through rotations, and against what others do to them.
 
+use std::time::Duration;
+
 use data_encoding::BASE64;
 use futures::future::try_join_all;
 use k8s_openapi::ByteString;
@@ -7,18 +9,21 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use libtest_mimic::Trial;
 use serde_json::json;
+use tokio::time::{Instant, interval};
 
 use crate::{
     harness::{Cluster, Harness, WEBHOOK_LABEL},
-    project::Project,
+    https,
+    project::{Project, wait_until},
     support::{
         Result,
         keyporter::{self, Keyporter, allow_own},
-        objects,
+        objects, wait_for,
     },
 };
 
@@ -35,6 +40,9 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
         // Twenty times: a trial has two minutes.
         from_nothing("certificates-first"),
         from_nothing("certificates-second"),
+        harness.trial("certificates::rotations_are_noticed_by_nobody", rotation),
+        harness.trial("certificates::meddling_is_mended", meddling),
+        harness.trial("certificates::missing_rights_are_named", without_rights),
     ]
 }
 
@@ -91,6 +99,22 @@ impl Installation {
         let project = &self.projects[replica];
         objects::dry_run(project.client("alice"), project.pod("probe")).await?;
         Ok(())
+    }
+
+    /// A new connection by who trusts what the replica's configurations say.
+    async fn connect(&self, number: usize, replica: &Keyporter) -> Result<()> {
+        loop {
+            let bundles = self.bundles(number).await?;
+            let bundle = bundles.first().ok_or("no webhook")?;
+            let client = https::Client::new(bundle);
+            let Err(error) = client.handshake(&replica.address()).await else {
+                return Ok(());
+            };
+            // On a busy machine the bundle may be an old one by now.
+            if self.bundles(number).await? == bundles {
+                return Err(format!("replica {number}: {error}\n{}", replica.log()).into());
+            }
+        }
     }
 
     fn secrets(&self) -> Api<Secret> {
@@ -193,4 +217,174 @@ async fn from_nothing(cluster: &Cluster, name: &'static str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A pod every 50 ms, as by a busy cluster; and a new connection to each replica by who trusts what its configurations say,
+/// as the API server makes one whenever they change.
+async fn rotation(cluster: &Cluster) -> Result<()> {
+    const CALL_EVERY: Duration = Duration::from_millis(50);
+    // A certificate lasts 12 s then, a CA is followed after 40 s.
+    let flags = ["--ca-seconds", "60"];
+    let mut installation = Installation::new(cluster, "certificates-rotation", 2, &flags).await?;
+    installation
+        .replicas
+        .iter_mut()
+        .try_for_each(Keyporter::launch)?;
+    let mut replicas = std::mem::take(&mut installation.replicas);
+    for replica in &mut replicas {
+        replica.wait_until_ready().await?;
+    }
+
+    let mut calls = 0;
+    let mut authorities = Vec::new();
+    let mut deleted = false;
+    let mut ticks = interval(CALL_EVERY);
+    let deadline = Instant::now() + Duration::from_secs(100);
+    loop {
+        ticks.tick().await;
+        for (number, replica) in replicas.iter().enumerate() {
+            let called = installation.call(number).await;
+            called.map_err(|error| format!("after {calls} calls: {error}\n{}", replica.log()))?;
+            installation.connect(number, replica).await?;
+            calls += 1;
+        }
+        if let Some(authority) = installation.authority().await?
+            && !authorities.contains(&authority)
+        {
+            authorities.push(authority);
+        }
+        // The first rotation is by force, the second by time.
+        if authorities.len() == 1 && !deleted && calls >= 20 {
+            let parameters = DeleteParams::default();
+            installation.secrets().delete(SECRET, &parameters).await?;
+            deleted = true;
+        }
+        // In the end only the last is left, everywhere.
+        let newest = authorities.last().filter(|_| authorities.len() == 3);
+        if let Some(newest) = newest {
+            let bundles =
+                try_join_all((0..replicas.len()).map(|it| installation.bundles(it))).await?;
+            if bundles.iter().flatten().all(|bundle| bundle == newest) {
+                break;
+            }
+        }
+        if Instant::now() > deadline {
+            let logs: String = replicas.iter().map(Keyporter::log).collect();
+            return Err(format!("{} CAs after {calls} calls\n{logs}", authorities.len()).into());
+        }
+    }
+    println!("{calls} calls through two rotations, none failed");
+    Ok(())
+}
+
+/// One that others meddle with.
+async fn meddling(cluster: &Cluster) -> Result<()> {
+    const CANARY: &str = "hunter2-canary";
+    let name = "certificates-meddling";
+    let mut installation = Installation::new(cluster, name, 1, &[]).await?;
+    let mut keyporter = installation.replicas.pop().ok_or("no replica")?;
+    keyporter.start_again().await?;
+    let authority = installation.authority().await?.ok_or("there is no CA")?;
+    let mended = async || {
+        wait_until("the bundle to be mended", async || {
+            let bundles = installation.bundles(0).await?;
+            Ok(bundles.iter().all(|bundle| *bundle == authority))
+        })
+        .await?;
+        wait_until("calls to go", async || {
+            Ok(installation.call(0).await.is_ok())
+        })
+        .await
+    };
+
+    // By nothing, and by something that is no certificate, which the API server takes.
+    for bundle in ["", "not PEM"] {
+        installation.overwrite(0, bundle).await?;
+        mended().await?;
+    }
+    // Who has just come from certificates of another CA may have replicas with these.
+    let stranger = cluster.authority().certificate();
+    installation.overwrite(0, &stranger).await?;
+    wait_until("the CA to stand beside another", async || {
+        let bundles = installation.bundles(0).await?;
+        Ok(bundles
+            .iter()
+            .all(|bundle| *bundle == format!("{authority}{stranger}")))
+    })
+    .await?;
+    installation.overwrite(0, "").await?;
+    mended().await?;
+
+    let garbage = json!({"data": {"ca.key": BASE64.encode(CANARY.as_bytes())}});
+    let secrets = installation.secrets();
+    let parameters = PatchParams::default();
+    secrets
+        .patch(SECRET, &parameters, &Patch::Merge(&garbage))
+        .await?;
+    let complaint = format!(
+        "Secret {name}/{SECRET}: ca.key is no private key in PEM form (PKCS#8); delete the Secret, and keyporter makes \
+         another CA"
+    );
+    wait_until_patiently("the garbage to be noticed", async || {
+        Ok(keyporter.log().contains(&complaint))
+    })
+    .await?;
+    // The last good ones stay, and are looked after.
+    assert!(keyporter.readiness()?.starts_with("HTTP/1.1 200"));
+    installation.overwrite(0, "").await?;
+    mended().await?;
+
+    // Who starts now has none, and says why.
+    keyporter.kill();
+    keyporter.launch()?;
+    wait_until("the reason to be told", async || {
+        let readiness = keyporter.readiness().unwrap_or_default();
+        Ok(readiness.starts_with("HTTP/1.1 503") && readiness.contains(&complaint))
+    })
+    .await?;
+    secrets.delete(SECRET, &DeleteParams::default()).await?;
+    keyporter.wait_until_ready().await?;
+    let other = installation.authority().await?.ok_or("there is no CA")?;
+    assert_ne!(other, authority);
+    // What was shown until just now is trusted for another week.
+    for bundle in installation.bundles(0).await? {
+        assert_eq!(bundle, format!("{other}{authority}"));
+    }
+    installation.call(0).await?;
+    assert!(!keyporter.log().contains(CANARY), "a value is in the log");
+    Ok(())
+}
+
+/// Without rights nothing is broken, and the way out is said.
+async fn without_rights(cluster: &Cluster) -> Result<()> {
+    let name = "certificates-without-rights";
+    let mut installation = Installation::new(cluster, name, 1, &[]).await?;
+    let mut keyporter = installation.replicas.pop().ok_or("no replica")?;
+    let roles: Api<ClusterRole> = Api::all(installation.admin.clone());
+    let role = roles.get(name).await?;
+    let mut less = role.clone();
+    less.metadata.managed_fields = None;
+    let is_other = |rule: &PolicyRule| rule.resource_names.is_none();
+    less.rules.get_or_insert_default().retain(is_other);
+    roles.replace(name, &PostParams::default(), &less).await?;
+    keyporter.launch()?;
+    wait_until("the reason to be told", async || {
+        let readiness = keyporter.readiness().unwrap_or_default();
+        Ok(
+            readiness.contains("deploy/examples/rbac.yaml has the rights that it takes")
+                && readiness.contains("Configuration certificates-without-rights-0"),
+        )
+    })
+    .await?;
+    let mut again = roles.get(name).await?;
+    again.rules = role.rules;
+    roles.replace(name, &PostParams::default(), &again).await?;
+    keyporter.wait_until_ready().await?;
+    installation.call(0).await
+}
+
+/// A Secret without a sign of change is read every half minute.
+async fn wait_until_patiently(what: &str, done: impl AsyncFn() -> Result<bool>) -> Result<()> {
+    let probe = async || Ok(done().await?.then_some(()));
+    wait_for(what, Duration::from_mins(1), probe).await
 }

@@ -35,9 +35,9 @@ impl Certificate {
         let made = validity.not_before.to_datetime().checked_add(backdated())?;
         let not_after = validity.not_after.to_datetime();
         Some(Self {
+            der,
             made,
             not_after,
-            der,
         })
     }
 
@@ -156,4 +156,90 @@ pub(super) enum LeafError {
     Make(#[from] rcgen::Error),
     #[error("no serving certificate can be made that TLS takes")]
     Unusable,
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::RootCertStore;
+    use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+    use rustls::crypto::ring;
+    use rustls::pki_types::UnixTime;
+    use rustls::server::ParsedCertificate;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn make() -> Authority {
+        Authority::make(OffsetDateTime::now_utc(), 100 * DAY).unwrap()
+    }
+
+    fn leaf(authority: &Authority, validity: Duration) -> Credentials {
+        let hosts = ["keyporter.system.svc", "127.0.0.1"].map(|it| it.try_into().unwrap());
+        let now = OffsetDateTime::now_utc();
+        authority.leaf(&hosts, now, validity).unwrap()
+    }
+
+    /// As a client does that trusts this CA alone, whose clock is ahead by so many days.
+    fn is_trusted(credentials: &Credentials, authority: &Authority, host: &str, days: i64) -> bool {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.certificate.der.clone()).unwrap();
+        let parsed = ParsedCertificate::try_from(&credentials.certified_key().cert[0]).unwrap();
+        let now = OffsetDateTime::now_utc().unix_timestamp() + days * 24 * 60 * 60;
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.try_into().unwrap()));
+        let algorithms = ring::default_provider().signature_verification_algorithms;
+        let verified =
+            verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms.all);
+        let host = ServerName::try_from(host).unwrap();
+        verified.is_ok() && verify_server_name(&parsed, &host).is_ok()
+    }
+
+    #[test]
+    fn a_certificate_is_for_its_hosts_and_of_its_ca() {
+        let (authority, other) = (make(), make());
+        let leaf = leaf(&authority, 7 * DAY);
+        assert!(is_trusted(&leaf, &authority, "keyporter.system.svc", 0));
+        assert!(is_trusted(&leaf, &authority, "127.0.0.1", 0));
+        assert!(!is_trusted(&leaf, &authority, "keyporter.other.svc", 0));
+        assert!(!is_trusted(&leaf, &other, "keyporter.system.svc", 0));
+    }
+
+    #[test]
+    fn clocks_may_differ_by_a_day() {
+        let authority = make();
+        let leaf = leaf(&authority, 7 * DAY);
+        let trusted = [-2, -1, 6, 8].map(|days| {
+            // A moment passes between making and checking.
+            is_trusted(&leaf, &authority, "127.0.0.1", days)
+        });
+        assert_eq!(trusted, [false, true, true, false]);
+        assert!(
+            authority
+                .certificate
+                .is_valid(OffsetDateTime::now_utc() - DAY / 2)
+        );
+    }
+
+    #[test]
+    fn a_certificate_does_not_outlive_its_ca() {
+        let authority = make();
+        let end = leaf(&authority, 200 * DAY).not_after();
+        assert_eq!(end, authority.certificate.not_after);
+    }
+
+    #[test]
+    fn what_is_written_as_pem_is_read() {
+        let certificate = make().certificate;
+        let pem = certificate.pem();
+        assert!(pem.lines().all(|line| line.len() <= PEM_LINE), "{pem}");
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        assert_eq!(Certificate::read(der), Some(certificate));
+    }
+
+    #[test]
+    fn a_serving_certificate_is_no_ca() {
+        let leaf = leaf(&make(), DAY);
+        let der = leaf.certified_key().cert[0].clone();
+        assert_eq!(Certificate::read(der), None);
+    }
 }

@@ -66,8 +66,8 @@ pub(super) struct Configuration {
     kind: Kind,
     name: String,
     version: String,
-    /// The names of the webhooks, in order.
-    webhooks: Vec<String>,
+    /// How many it has.
+    webhooks: usize,
 }
 
 impl fmt::Display for Configuration {
@@ -91,7 +91,7 @@ impl Read {
     ) -> impl Iterator<Item = (&'a Configuration, Vec<(usize, &'a [Certificate])>)> {
         let mut first = 0;
         self.configurations.iter().filter_map(move |configuration| {
-            let places = first..first + configuration.webhooks.len();
+            let places = first..first + configuration.webhooks;
             first = places.end;
             let own = changes.iter().filter(|(place, _)| places.contains(place));
             let own: Vec<_> = own
@@ -128,19 +128,16 @@ impl Configurations {
                 };
                 let webhooks = object.data.get("webhooks").and_then(Value::as_array);
                 let webhooks = webhooks.map(Vec::as_slice).unwrap_or_default();
-                let text = |value: Option<&Value>| {
-                    let text = value.and_then(Value::as_str);
-                    text.unwrap_or_default().to_owned()
-                };
                 read.configurations.push(Configuration {
                     kind,
                     name: name.clone(),
                     version: object.metadata.resource_version.unwrap_or_default(),
-                    webhooks: webhooks.iter().map(|it| text(it.get("name"))).collect(),
+                    webhooks: webhooks.len(),
                 });
-                let bundles = webhooks
-                    .iter()
-                    .map(|webhook| bundle(&text(webhook.pointer("/clientConfig/caBundle"))));
+                let bundles = webhooks.iter().map(|webhook| {
+                    let base64 = webhook.pointer("/clientConfig/caBundle");
+                    bundle(base64.and_then(Value::as_str).unwrap_or_default())
+                });
                 read.bundles.extend(bundles);
             }
         }
@@ -254,4 +251,71 @@ fn bundle(base64: &str) -> Bundle {
         }
     }
     bundle
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use time::OffsetDateTime;
+
+    use super::super::authority::Authority;
+    use super::*;
+
+    fn certificate() -> Certificate {
+        let day = Duration::from_hours(24);
+        let authority = Authority::make(OffsetDateTime::now_utc(), day);
+        authority.unwrap().certificate
+    }
+
+    fn encoded(pem: &str) -> Bundle {
+        bundle(&BASE64.encode(pem.as_bytes()))
+    }
+
+    #[test]
+    fn a_bundle_is_a_set_of_cas() {
+        let (first, second) = (certificate(), certificate());
+        let read = encoded(&format!("{}{}{}", first.pem(), second.pem(), first.pem()));
+        assert_eq!(read.certificates, [first, second]);
+        assert!(!read.garbage);
+        assert_eq!(bundle(""), Bundle::default());
+    }
+
+    #[test]
+    fn what_is_no_ca_is_garbage() {
+        let pem = certificate().pem();
+        let damaged = pem.replacen('M', "!", 1);
+        for text in [damaged, pem.replace("END", "BEGIN")] {
+            assert!(encoded(&text).garbage, "{text}");
+        }
+        assert!(bundle("!").garbage);
+    }
+
+    #[test]
+    fn changes_find_their_webhooks() {
+        let configuration = |name: &str, webhooks| Configuration {
+            kind: Kind::Mutating,
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            webhooks,
+        };
+        let read = Read {
+            configurations: vec![
+                configuration("first", 2),
+                configuration("none", 0),
+                configuration("second", 1),
+                configuration("third", 2),
+            ],
+            bundles: Vec::new(),
+        };
+        let changes = [1, 3, 4].map(|place| (place, Vec::new()));
+        let found: Vec<_> = read
+            .by_configuration(&changes)
+            .map(|(configuration, own)| {
+                let places: Vec<_> = own.iter().map(|(place, _)| *place).collect();
+                (configuration.name.as_str(), places)
+            })
+            .collect();
+        assert_eq!(found, [("first", vec![1]), ("third", vec![0, 1])]);
+    }
 }

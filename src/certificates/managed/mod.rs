@@ -38,7 +38,6 @@ use super::Credentials;
 use crate::admin::Condition;
 use crate::causes::one_line;
 use crate::metrics::Metrics;
-use crate::own_secret::OwnSecret;
 
 mod authority;
 mod configurations;
@@ -51,6 +50,7 @@ pub use secret::AUTHORITY_SECRET;
 use authority::{Authority, Certificate, LeafError, Unusable};
 use configurations::{Configurations, Read};
 use plan::{Facts, Plan, Serving, Sightings, Standing};
+use secret::Found;
 
 /// How often all is read without a sign of change.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -135,7 +135,7 @@ struct Keeper<F> {
 /// What is there after a look.
 struct Look {
     /// The Secret, if it was read.
-    secret: Option<Option<OwnSecret>>,
+    secret: Option<Found>,
     /// Whether the configurations were read.
     is_read: bool,
     trouble: Option<ManagedError>,
@@ -292,7 +292,7 @@ impl<F: Fn(Credentials) + Send> Keeper<F> {
     async fn store(
         &self,
         what: Option<plan::Store>,
-        secret: Option<Option<OwnSecret>>,
+        secret: Option<Found>,
     ) -> Result<bool, ManagedError> {
         let (Some(what), Some(secret)) = (what, secret) else {
             return Ok(false);
@@ -358,15 +358,14 @@ impl<F: Fn(Credentials) + Send> Keeper<F> {
             Standing::Good => self.condition.ready(),
             bad => self
                 .condition
-                .not_ready(&format!("{}{}", describe(bad), because())),
+                .not_ready(format!("{}{}", describe(bad), because())),
         }
         if trouble != self.told {
-            match &trouble {
-                Some(text) => {
-                    error!("{text}");
-                    self.metrics.certificate_reload_failure(PART);
-                }
-                None => info!("CA and webhook configurations can be read and written again"),
+            if let Some(text) = &trouble {
+                error!("{text}");
+                self.metrics.certificate_reload_failure(PART);
+            } else {
+                info!("CA and webhook configurations can be read and written again");
             }
             self.told = trouble;
         }

@@ -498,10 +498,10 @@ impl World {
         }
         if self.replicas[number].cut_off == 0 {
             let versions = self.replicas[number].versions.clone();
-            for place in 0..self.configurations.len() {
+            for (place, version) in versions.into_iter().enumerate() {
                 let of_place = |it: &&(usize, Vec<Certificate>)| it.0 / 2 == place;
                 let changes: Vec<_> = plan.publish.iter().filter(of_place).collect();
-                if !changes.is_empty() && versions[place] == self.configurations[place].0 {
+                if !changes.is_empty() && version == self.configurations[place].0 {
                     self.configurations[place].0 = self.next_version();
                     for (bundle, certificates) in changes {
                         self.configurations[place].1[bundle % 2] = trusting(certificates);
@@ -581,7 +581,9 @@ proptest! {
         events in prop::collection::vec(event(), 1..100),
     ) {
         let mut world = World::new(ahead);
-        events.iter().for_each(|event| world.happen(event));
+        for event in &events {
+            world.happen(event);
+        }
         world.happen(&Event::Hours(30));
         world.check_rest();
     }
