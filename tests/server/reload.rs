@@ -214,6 +214,19 @@ async fn a_folder_that_is_made_anew_is_followed() {
 }
 
 #[tokio::test]
+async fn a_link_that_leads_elsewhere_is_followed() {
+    let (first, second) = (certificate_folder(), certificate_folder());
+    let above = tempfile::tempdir().unwrap();
+    let link = above.path().join("tls");
+    symlink(first.path(), &link).unwrap();
+    let server = Following::start(&link, None).await;
+    symlink(second.path(), above.path().join("next")).unwrap();
+    fs::rename(above.path().join("next"), &link).unwrap();
+    server.counts(RELOADS, 1).await;
+    assert!(server.shows(second.path()).await);
+}
+
+#[tokio::test]
 async fn an_expired_certificate_is_not_ready_until_a_renewed_one_comes() {
     let (folder, renewed) = (certificate_folder(), certificate_folder());
     let mut parameters = CertificateParams::new(["localhost".to_owned()]).unwrap();
