@@ -4,6 +4,7 @@
 //! share in each webhook of the list, and whoever applies the configuration without that webhook later is refused,
 //! because what is left of it is invalid.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
@@ -105,11 +106,17 @@ impl Read {
 pub(super) struct Configurations {
     client: Client,
     names: Vec<String>,
+    /// The versions of configurations for which a patch was refused, by their title.
+    refused: BTreeMap<String, String>,
 }
 
 impl Configurations {
     pub(super) fn new(client: Client, names: Vec<String>) -> Self {
-        Self { client, names }
+        Self {
+            client,
+            names,
+            refused: BTreeMap::new(),
+        }
     }
 
     /// Those that are there.
@@ -146,7 +153,7 @@ impl Configurations {
 
     /// Writes these bundles of webhooks, by their place, unless somebody has changed the configuration: `false`.
     pub(super) async fn publish(
-        &self,
+        &mut self,
         configuration: &Configuration,
         bundles: &[(usize, &[Certificate])],
     ) -> Result<bool, ManagedError> {
@@ -171,13 +178,19 @@ impl Configurations {
         let patch = kube::api::Patch::Json::<()>(Patch(operations));
         match in_time(api.patch(&configuration.name, &parameters, &patch)).await {
             Ok(_) => Ok(true),
-            // A test that fails is a 422.
-            Err(error) if [404, 409, 422].iter().any(|code| error.is(*code)) => Ok(false),
+            Err(error) if error.is(404) || error.is(409) => Ok(false),
+            // Of another version now; unless this version has been refused before, and something else is wrong.
+            Err(error) if error.is(422) && self.is_first(configuration) => Ok(false),
             Err(source) => Err(ManagedError::Configuration {
                 configuration: configuration.to_string(),
                 source,
             }),
         }
+    }
+
+    fn is_first(&mut self, configuration: &Configuration) -> bool {
+        let (title, version) = (configuration.to_string(), configuration.version.clone());
+        self.refused.insert(title, version.clone()) != Some(version)
     }
 
     /// Tells of every change, without end.

@@ -325,7 +325,7 @@ impl<F: Fn(Credentials) + Send> Keeper<F> {
         Ok(true)
     }
 
-    async fn publish(&self, plan: &Plan) -> Result<bool, ManagedError> {
+    async fn publish(&mut self, plan: &Plan) -> Result<bool, ManagedError> {
         let mut has_changed = false;
         let mut trouble = None;
         let read = self.read.iter();
