@@ -17,8 +17,9 @@
 //!
 //! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
 //! `webhook -> {access, events, ownership}`; `{events, ownership} -> referents`;
-//! `{cli, webhook} -> folder`; `{access, catalog, events, folder, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
-//! reads its imports.
+//! `{cli, webhook} -> folder`; `{access, catalog, events, folder, ownership} -> inject`; `server -> certificates`;
+//! `{certificates, ownership, server}` tell [`admin`] whether they are ready. Everything may use [`metrics`]. [`inject`]
+//! depends on nothing of the crate and does no I/O: a test reads its imports.
 //!
 //! # Invariants
 //!
@@ -85,6 +86,7 @@ pub mod folder;
 pub mod inject;
 pub mod metrics;
 pub mod offline;
+mod own_secret;
 pub mod ownership;
 mod recent;
 pub mod referents;

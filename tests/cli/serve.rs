@@ -236,12 +236,27 @@ async fn before_the_first_complete_list_it_is_not_ready() {
          clusters: [{{name: c, cluster: {{server: 'http://{server}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
     );
     let kubeconfig = file(folder.path(), "kubeconfig", &kubeconfig);
-    let mut standalone = Standalone::launch(folder.path(), &["--kubeconfig", &kubeconfig]);
+    let flags = [
+        "--kubeconfig",
+        &kubeconfig,
+        "--certificates",
+        "self-managed",
+    ];
+    let mut standalone = Standalone::launch(folder.path(), &flags);
     standalone
         .until(async |this| {
             this.get("livez")
                 .await
                 .is_some_and(|(status, _)| status == 200)
+        })
+        .await;
+    let reason = "[-]certificate failed: there is no serving certificate yet: ";
+    standalone
+        .until(async |this| {
+            let readiness = this.get("readyz").await;
+            readiness.is_some_and(|(_, text)| {
+                text.contains(reason) && text.contains("cannot be read or written: the API server")
+            })
         })
         .await;
     let (status, conditions) = standalone.get("readyz").await.unwrap();
@@ -265,6 +280,8 @@ fn what_is_wrong_is_said_before_anything_is_served() {
     };
     serve(&["--secrets", examples, "--cert-dir", empty]).failed(1, "tls.crt");
     serve(&["--secrets", "absent"]).failed(1, "absent does not exist");
+    let managed = ["--certificates", "self-managed", "--secrets", examples];
+    serve(&managed).failed(1, "--certificates self-managed takes a cluster");
     serve(&["--secrets", examples, "--kubeconfig", "x"]).failed(2, "--kubeconfig");
     run(&["serve", "--secrets", examples, "--listen", "here"]).failed(2, "--listen");
     let may_enter = |flag: &str, name: &str| run(&["serve", "--secrets", examples, flag, name]);

@@ -19,6 +19,7 @@ mod acting;
 mod adopt;
 mod attacks;
 mod canary;
+mod certificates;
 mod controllers;
 mod entering;
 mod events;
@@ -26,6 +27,8 @@ mod examples;
 mod folders;
 mod foreign_secrets;
 mod harness;
+#[path = "../support/https.rs"]
+mod https;
 mod identity;
 mod in_use;
 mod job_set;
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
 /// What only holds with the built `keyporter` in place.
 fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
     [
+        certificates::trials(harness),
         pods::trials(harness),
         entering::trials(harness),
         events::trials(harness),
