@@ -8,7 +8,7 @@
 //! | [`keyporter`] | the built `keyporter` binary and its webhook configuration |
 //! | [`kubectl`] | the real kubectl, as a given user |
 //! | [`objects`] | creating and reading Kubernetes objects from JSON |
-//! | [`policies`] | the admission policies of `deploy/policies` |
+//! | [`policies`] | the admission policies of `deploy/helm/keyporter/policies` |
 //! | [`process`] | a child process that cannot outlive its test |
 //! | [`webhook`] | a second mutating webhook that records what it is asked |
 
