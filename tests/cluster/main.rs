@@ -19,6 +19,7 @@ mod acting;
 mod adopt;
 mod attacks;
 mod canary;
+mod chart;
 mod controllers;
 mod entering;
 mod events;
@@ -96,6 +97,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         entering::trials(harness),
         events::trials(harness),
         examples::trials(harness),
+        chart::trials(harness),
         foreign_secrets::trials(harness),
         workloads::trials(harness),
         job_set::trials(harness),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`authority`] | the certificate authority of one test cluster |
 //! | [`control_plane`] | etcd, kube-apiserver and kube-controller-manager as child processes |
+//! | [`helm`] | the real Helm, and the chart |
 //! | [`jobset`] | the real controller of JobSets |
 //! | [`keyporter`] | the built `keyporter` binary and its webhook configuration |
 //! | [`kubectl`] | the real kubectl, as a given user |
@@ -14,6 +15,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod control_plane;
+pub(crate) mod helm;
 pub(crate) mod jobset;
 pub(crate) mod keyporter;
 pub(crate) mod kubectl;
