@@ -52,7 +52,10 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
 async fn as_the_examples(cluster: &Cluster) -> Result<()> {
     let rendered = render(
         cluster,
-        &["--kube-version=1.35.0", "--set=certificates.mode=cert-manager"],
+        &[
+            "--kube-version=1.35.0",
+            "--set=certificates.mode=cert-manager",
+        ],
     )?;
     let mut compared = 0;
     for file in ["webhook.yaml", "webhook-before-1.36.yaml"] {

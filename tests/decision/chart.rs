@@ -36,6 +36,13 @@ fn it_has_the_version_of_the_program() {
     }
 }
 
+/// An image of another release would be the first to use it.
+#[test]
+fn the_image_is_built_by_the_compiler_that_the_program_is_made_for() {
+    let from = format!("FROM rust:{}", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(text("../../Dockerfile").contains(&from), "{from}");
+}
+
 /// Else the kubelet would kill a pod that still answers.
 #[test]
 fn pods_are_given_the_time_to_drain() {
