@@ -462,13 +462,13 @@ fn goes(plane: &ControlPlane, helm: &Helm, kubectl: &Kubectl) -> Result<()> {
         })
         .collect();
     // Helm's order, and what the README says of it.
-    let place = |kind: &str| kinds.iter().position(|found| *found == kind);
+    let order = |kind: &str| kinds.iter().position(|found| *found == kind);
     for kind in [
         "MutatingWebhookConfiguration",
         "ValidatingWebhookConfiguration",
     ] {
-        assert!(place("Deployment") < place(kind), "{kinds:?}");
-        assert!(place("Deployment").is_some(), "{}", outcome.stderr);
+        assert!(order("Deployment") < order(kind), "{kinds:?}");
+        assert!(order("Deployment").is_some(), "{}", outcome.stderr);
     }
     assert_eq!(installed(kubectl)?, Vec::<String>::new());
     alice.run(&["create", "-f", &pod])?.ok()?;
