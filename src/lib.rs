@@ -15,8 +15,9 @@
 //!
 //! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
 //! `webhook -> {access, events, ownership}`; `{events, ownership} -> referents`;
-//! `{access, catalog, events, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
-//! reads its imports.
+//! `{access, catalog, events, ownership} -> inject`; `server -> certificates`; `{certificates, ownership, server}` tell
+//! [`admin`] whether they are ready. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does
+//! no I/O: a test reads its imports.
 //!
 //! # Invariants
 //!
@@ -78,6 +79,7 @@ pub mod events;
 pub mod inject;
 pub mod metrics;
 pub mod offline;
+mod own_secret;
 pub mod ownership;
 mod recent;
 pub mod referents;

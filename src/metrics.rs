@@ -66,6 +66,10 @@ struct Inner {
     tls_handshake_failures: Family<Cause, Counter>,
     events: Family<Outcome, Counter>,
     certificate_expiry: Timestamp,
+    certificate_authority_expiry: Timestamp,
+    certificate_reloads: Family<Part, Counter>,
+    certificate_reload_failures: Family<Part, Counter>,
+    certificate_authority_rotations: Counter,
 }
 
 impl Metrics {
@@ -123,6 +127,26 @@ impl Metrics {
                 &mut registry,
                 "certificate_expiry_timestamp_seconds",
                 "When the serving certificate expires, in Unix time",
+            ),
+            certificate_authority_expiry: register(
+                &mut registry,
+                "certificate_authority_expiry_timestamp_seconds",
+                "When the CA that keyporter keeps itself expires, in Unix time",
+            ),
+            certificate_reloads: register(
+                &mut registry,
+                "certificate_reloads",
+                "New certificates and CAs taken into use while running",
+            ),
+            certificate_reload_failures: register(
+                &mut registry,
+                "certificate_reload_failures",
+                "New certificates and CAs that cannot be used; the last good ones stay",
+            ),
+            certificate_authority_rotations: register(
+                &mut registry,
+                "certificate_authority_rotations",
+                "CAs made to follow another, or as the first",
             ),
             open_connections: register(
                 &mut registry,
@@ -230,6 +254,32 @@ impl Metrics {
     /// Sets when the serving certificate expires.
     pub fn certificate_expiry(&self, at: OffsetDateTime) {
         self.0.certificate_expiry.set(at);
+    }
+
+    /// Sets when the CA that keyporter keeps itself expires.
+    pub fn certificate_authority_expiry(&self, at: OffsetDateTime) {
+        self.0.certificate_authority_expiry.set(at);
+    }
+
+    /// Counts a new `part` of what TLS is made of as in use.
+    pub fn certificate_reload(&self, part: &'static str) {
+        self.0
+            .certificate_reloads
+            .get_or_create(&Part { part })
+            .inc();
+    }
+
+    /// Counts a new `part` of what TLS is made of that cannot be used.
+    pub fn certificate_reload_failure(&self, part: &'static str) {
+        self.0
+            .certificate_reload_failures
+            .get_or_create(&Part { part })
+            .inc();
+    }
+
+    /// Counts a CA that this replica made.
+    pub fn certificate_authority_rotation(&self) {
+        self.0.certificate_authority_rotations.inc();
     }
 
     /// Writes everything in the text format of OpenMetrics; [`CONTENT_TYPE`] names it.
@@ -346,6 +396,11 @@ struct Cause {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Part {
+    part: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
 }
@@ -368,6 +423,10 @@ mod tests {
         metrics.tls_handshake_failure("timeout");
         metrics.event("sent");
         metrics.certificate_expiry(OffsetDateTime::UNIX_EPOCH);
+        metrics.certificate_authority_expiry(OffsetDateTime::UNIX_EPOCH);
+        metrics.certificate_reload("certificate");
+        metrics.certificate_reload_failure("client-ca");
+        metrics.certificate_authority_rotation();
         let _open = metrics.connection_opened();
 
         let page = metrics.encode();
@@ -386,6 +445,10 @@ mod tests {
             r#"keyporter_tls_handshake_failures_total{cause="timeout"} 1"#,
             r#"keyporter_events_total{outcome="sent"} 1"#,
             "keyporter_certificate_expiry_timestamp_seconds 0",
+            "keyporter_certificate_authority_expiry_timestamp_seconds 0",
+            r#"keyporter_certificate_reloads_total{part="certificate"} 1"#,
+            r#"keyporter_certificate_reload_failures_total{part="client-ca"} 1"#,
+            "keyporter_certificate_authority_rotations_total 1",
             concat!(
                 r#"keyporter_build_info{version=""#,
                 env!("CARGO_PKG_VERSION"),

@@ -1,4 +1,4 @@
-//! A certificate chain with its key, as two PEM files hold them.
+//! A certificate chain with its key, mostly as two PEM files hold them.
 
 use std::{
     fmt, fs, io,
@@ -59,10 +59,30 @@ impl Credentials {
         })
     }
 
+    /// What was made in memory; `None` where the two are no pair, or nothing that TLS takes.
+    pub(super) fn new(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Option<Self> {
+        let (not_before, not_after) = dates(chain.first()?)?;
+        let key = CertifiedKey::from_der(chain, key, &ring::default_provider()).ok()?;
+        Some(Self {
+            key: Arc::new(key),
+            not_before,
+            not_after,
+        })
+    }
+
     /// The chain and key as rustls takes them.
     #[must_use]
     pub fn certified_key(&self) -> &Arc<CertifiedKey> {
         &self.key
+    }
+
+    /// Whether these are the same certificates. Then the keys are the same too.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
     }
 
     /// When the certificate becomes valid (`notBefore`, RFC 5280 section 4.1.2.5).

@@ -1,7 +1,8 @@
-//! Certificates for development: a CA, and a serving certificate that it signed.
+//! Certificates for development: a CA, and a serving certificate that it signed. Those of a cluster, which keyporter
+//! renews itself, are in [`managed`].
 //!
 //! The CA is long-lived, since webhook configurations carry it as their `caBundle`; the serving certificate is renewed
-//! beside it without anybody noticing. In a cluster these are cert-manager's or the chart's business.
+//! beside it without anybody noticing.
 
 use std::{
     fmt, fs, io,
@@ -9,15 +10,12 @@ use std::{
     time::Duration,
 };
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
-};
+use rcgen::{Issuer, KeyPair};
 use rustls::{
     RootCertStore,
     client::{verify_server_cert_signed_by_trust_anchor, verify_server_name},
     crypto::ring,
-    pki_types::{CertificateDer, IpAddr, ServerName, UnixTime},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
 use time::OffsetDateTime;
@@ -28,6 +26,8 @@ pub use self::credentials::{Credentials, CredentialsError};
 
 mod credentials;
 mod files;
+mod issue;
+pub mod managed;
 
 /// The names that a development certificate is for unless others are asked for: this machine, and the Service that the
 /// chart makes.
@@ -48,7 +48,6 @@ const AUTHORITY_VALIDITY: Duration = Duration::from_hours(10 * 365 * 24);
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 const AUTHORITY_NAME: &str = "keyporter development CA";
-const LEAF_NAME: &str = "keyporter";
 
 /// Makes a new CA and a serving certificate for `hosts` in `directory`, whatever is there.
 ///
@@ -259,13 +258,10 @@ fn existing_authority(paths: &Paths) -> Result<Option<Authority>, CertificatesEr
 }
 
 fn new_authority(paths: &Paths) -> Result<Authority, CertificatesError> {
-    let mut parameters = parameters(AUTHORITY_NAME, AUTHORITY_VALIDITY);
-    // It signs serving certificates, not further CAs.
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let parameters = issue::authority(AUTHORITY_NAME, dates(AUTHORITY_VALIDITY));
     let not_after = parameters.not_after;
 
-    let key = new_key()?;
+    let key = issue::key().map_err(CertificatesError::Make)?;
     let certificate = parameters
         .self_signed(&key)
         .map_err(CertificatesError::Make)?;
@@ -348,17 +344,10 @@ fn new_leaf(
     hosts: &[ServerName<'_>],
     validity: Duration,
 ) -> Result<OffsetDateTime, CertificatesError> {
-    let mut parameters = parameters(LEAF_NAME, validity);
-    parameters.not_after = parameters.not_after.min(authority.not_after);
-    parameters.subject_alt_names = hosts
-        .iter()
-        .map(subject_alternative_name)
-        .collect::<Result<_, _>>()?;
-    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    parameters.use_authority_key_identifier_extension = true;
-
-    let key = new_key()?;
+    let (not_before, not_after) = dates(validity);
+    let dates = (not_before, not_after.min(authority.not_after));
+    let parameters = issue::leaf(hosts, dates).map_err(CertificatesError::Make)?;
+    let key = issue::key().map_err(CertificatesError::Make)?;
     let certificate = parameters
         .signed_by(&key, &authority.issuer)
         .map_err(CertificatesError::Make)?;
@@ -367,40 +356,9 @@ fn new_leaf(
     Ok(parameters.not_after)
 }
 
-fn subject_alternative_name(host: &ServerName<'_>) -> Result<SanType, CertificatesError> {
-    match host {
-        ServerName::IpAddress(IpAddr::V4(address)) => Ok(SanType::IpAddress(
-            std::net::Ipv4Addr::from(*address).into(),
-        )),
-        ServerName::IpAddress(IpAddr::V6(address)) => Ok(SanType::IpAddress(
-            std::net::Ipv6Addr::from(*address).into(),
-        )),
-        name => name
-            .to_str()
-            .as_ref()
-            .try_into()
-            .map(SanType::DnsName)
-            .map_err(CertificatesError::Make),
-    }
-}
-
-fn parameters(common_name: &str, validity: Duration) -> CertificateParams {
+fn dates(validity: Duration) -> (OffsetDateTime, OffsetDateTime) {
     let now = OffsetDateTime::now_utc();
-    let mut parameters = CertificateParams::default();
-    parameters
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
-    parameters.not_before = now - CLOCK_SKEW;
-    // X.509 cannot say more than the year 9999, nor can this type.
-    parameters.not_after = time::Duration::try_from(validity)
-        .ok()
-        .and_then(|validity| now.checked_add(validity))
-        .unwrap_or(time::macros::datetime!(9999-12-31 23:59:59 UTC));
-    parameters
-}
-
-fn new_key() -> Result<KeyPair, CertificatesError> {
-    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertificatesError::Make)
+    (now - CLOCK_SKEW, issue::later(now, validity))
 }
 
 fn first(

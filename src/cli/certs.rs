@@ -79,6 +79,6 @@ fn report(outcome: &Outcome, authority: &[u8], out: &mut impl Write) -> io::Resu
     writeln!(out, "caBundle: {}", BASE64.encode(authority))
 }
 
-fn host(name: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
+pub(super) fn host(name: &str) -> Result<ServerName<'static>, InvalidDnsNameError> {
     ServerName::try_from(name.to_owned())
 }

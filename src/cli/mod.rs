@@ -16,6 +16,7 @@ use crate::{
     telemetry::{self, LogFilter, LogFormat},
 };
 
+mod certificates;
 mod certs;
 mod cluster;
 mod inject;
@@ -46,7 +47,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     Inject(inject::Inject),
     Secret(secret::Secret),
     Keys(keys::Keys),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use clap::Args;
-use rustls::pki_types::ServerName;
+use kube::Client;
 use time::OffsetDateTime;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -21,16 +21,15 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{cluster, settings::SettingsArguments};
+use super::{certificates::CertificateArguments, cluster, settings::SettingsArguments};
 use crate::{
     access::Access,
-    admin::{self, Condition, Readiness},
+    admin::{self, Readiness},
     catalog::{
         self, Catalog, Source,
         files::{self, FileWatch},
         watch::{Failure, Observer},
     },
-    certificates::{self, DEFAULT_HOSTS, DEFAULT_VALIDITY},
     events::Events,
     inject::{
         entrants::{Entrants, Group, Username},
@@ -40,22 +39,15 @@ use crate::{
     },
     metrics::Metrics,
     ownership::{OWN_NAMESPACE, Ownership},
-    server::{
-        Limits, Server,
-        tls::{self, CertificateResolver},
-    },
+    server::{Limits, Server},
     webhook::{self, Webhook},
 };
 
 /// How often the secrets are counted for the metrics.
 const COUNT_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the certificate's dates are looked at.
-const CERTIFICATE_CHECK: Duration = Duration::from_mins(1);
 /// Where a pod finds the name of its namespace.
 /// <https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/>
 const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
-/// Where development certificates land when no folder is given.
-const DEVELOPMENT_CERTIFICATES: &str = "certs";
 
 /// Run the webhook
 ///
@@ -67,7 +59,8 @@ const DEVELOPMENT_CERTIFICATES: &str = "certs";
 #[command(after_help = "\
 Examples:
   keyporter serve --secrets deploy/examples/secrets.yaml
-  keyporter serve --listen 0.0.0.0:8443 --admin-listen 0.0.0.0:8081 --cert-dir /etc/keyporter/tls")]
+  keyporter serve --listen 0.0.0.0:8443 --admin-listen 0.0.0.0:8081 --cert-dir /etc/keyporter/tls
+  keyporter serve --listen 0.0.0.0:8443 --admin-listen 0.0.0.0:8081 --certificates self-managed")]
 pub(super) struct Serve {
     /// Run standalone: a file or folder of Secrets; may be repeated
     #[arg(long = "secrets", value_name = "PATH", conflicts_with = "kubeconfig")]
@@ -86,8 +79,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// keyporter's own namespace, where it keeps the keys of owner proofs; without it that of this pod, or
-    /// keyporter-system. It is left alone
+    /// keyporter's own namespace, where it keeps the keys of owner proofs and its CA; without it that of this
+    /// pod, or keyporter-system. It is left alone
     #[arg(long, value_name = "NAMESPACE", conflicts_with = "secrets")]
     own_namespace: Option<String>,
 
@@ -98,14 +91,6 @@ pub(super) struct Serve {
     /// Address for probes and metrics (HTTP, /livez, /readyz, /metrics)
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     admin_listen: SocketAddr,
-
-    /// Folder with tls.crt and tls.key; without it a development certificate is made in certs/
-    #[arg(long, value_name = "FOLDER")]
-    cert_dir: Option<PathBuf>,
-
-    /// Accept only clients with a certificate of this CA, such as the API server
-    #[arg(long, value_name = "FILE")]
-    client_ca_file: Option<PathBuf>,
 
     /// Seconds between SIGTERM and the end of accepting, for load balancers to notice
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
@@ -119,6 +104,9 @@ pub(super) struct Serve {
     /// The same for a group, such as system:serviceaccounts:NAMESPACE; none that holds everybody. May be repeated
     #[arg(long = "may-enter-group", value_name = "GROUP")]
     may_enter_groups: Vec<Group>,
+
+    #[command(flatten)]
+    certificates: CertificateArguments,
 
     #[command(flatten)]
     settings: SettingsArguments,
@@ -149,8 +137,12 @@ impl Serve {
         }
         let catalog = Catalog::of(settings.identity);
         let filling = self.fill(&catalog, &metrics, &readiness).await?;
-        let certificate = self.certificate(&metrics, &readiness)?;
-        let tls = tls::server_config(certificate, self.client_ca_file.as_deref())?;
+        let tls = self.certificates.start(
+            filling.client.as_ref(),
+            &self.own_namespace(),
+            &metrics,
+            readiness.condition("certificate"),
+        )?;
         tokio::spawn(count(catalog.clone(), metrics.clone()));
         let webhook = Webhook {
             catalog,
@@ -218,17 +210,18 @@ impl Serve {
         getrandom::fill(&mut key)?;
         let mut ownership = Ownership::standalone(key);
         let mut events = Events::default();
+        let mut of_cluster = None;
         let files = if self.secrets.is_empty() {
             condition.not_ready("the first list of Secrets is not complete");
             let observer = CatalogObserver {
                 metrics: metrics.clone(),
             };
             let client = cluster::client(self.kubeconfig.as_deref()).await?;
+            of_cluster = Some(client.clone());
             access = Access::new(client.clone());
             let keys = readiness.condition("owner-keys");
-            let (of_cluster, following) =
-                Ownership::of_cluster(&client, &self.own_namespace(), keys);
-            ownership = of_cluster;
+            let (kept, following) = Ownership::of_cluster(&client, &self.own_namespace(), keys);
+            ownership = kept;
             tokio::spawn(following);
             let (reported, writing) = Events::new(client.clone(), metrics.clone());
             events = reported;
@@ -265,6 +258,7 @@ impl Serve {
             )?)
         };
         Ok(Filling {
+            client: of_cluster,
             complete,
             access,
             ownership,
@@ -278,29 +272,12 @@ impl Serve {
         let own = self.own_namespace.clone().or_else(of_pod);
         own.unwrap_or_else(|| OWN_NAMESPACE.to_owned())
     }
-
-    /// The folder's certificate, or one made for development.
-    fn certificate(
-        &self,
-        metrics: &Metrics,
-        readiness: &Readiness,
-    ) -> Result<Arc<CertificateResolver>, Box<dyn Error>> {
-        let folder = match &self.cert_dir {
-            Some(folder) => folder.clone(),
-            None => development_certificate()?,
-        };
-        let resolver = Arc::new(CertificateResolver::new(tls::load(&folder)?));
-        metrics.certificate_expiry(resolver.not_after());
-        tokio::spawn(watch_expiry(
-            Arc::clone(&resolver),
-            readiness.condition("certificate"),
-        ));
-        Ok(resolver)
-    }
 }
 
 /// What keeps the catalogue full.
 struct Filling {
+    /// The cluster, if there is one.
+    client: Option<Client>,
     /// Whether it was complete once.
     complete: Arc<AtomicBool>,
     /// Who is asked about rights.
@@ -341,32 +318,6 @@ async fn count(catalog: Catalog, metrics: Metrics) {
         for (problem, count) in counts.broken() {
             metrics.catalog_ignored_secrets(problem, number(count));
         }
-    }
-}
-
-fn development_certificate() -> Result<PathBuf, Box<dyn Error>> {
-    let folder = PathBuf::from(DEVELOPMENT_CERTIFICATES);
-    let hosts = DEFAULT_HOSTS
-        .map(ServerName::try_from)
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()?;
-    let outcome = certificates::ensure(&folder, &hosts, DEFAULT_VALIDITY)?;
-    let ca = outcome.authority_certificate.display();
-    info!(%ca, "a development certificate is used, as there is no --cert-dir; clients trust this CA");
-    Ok(folder)
-}
-
-/// An expired certificate makes every call of the API server fail: better to be out of the Service.
-async fn watch_expiry(resolver: Arc<CertificateResolver>, condition: Condition) {
-    loop {
-        let not_after = resolver.not_after();
-        if OffsetDateTime::now_utc() < not_after {
-            condition.ready();
-        } else {
-            error!(%not_after, "the serving certificate has expired; renew it and restart");
-            condition.not_ready("the serving certificate has expired");
-        }
-        tokio::time::sleep(CERTIFICATE_CHECK).await;
     }
 }
 

@@ -3,19 +3,12 @@
 //! Its data keys are `key-1`, `key-2` and so on; the highest signs, all others still count. To rotate is to add one, to
 //! take one away is to take away all that it proved.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use data_encoding::BASE64;
-use k8s_openapi::NamespaceResourceScope;
-use kube::api::{ObjectMeta, PostParams};
-use kube::{Api, Client, Resource};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use kube::api::PostParams;
+use kube::{Api, Client};
 use thiserror::Error;
 use tracing::instrument::WithSubscriber;
 use tracing::{Dispatch, error, info};
@@ -25,6 +18,7 @@ use super::{OwnershipError, in_time};
 use crate::admin::Condition;
 use crate::causes::one_line;
 use crate::inject::proof::{KEY_LENGTH, Key, Keys};
+use crate::own_secret::{Bytes, OwnSecret as KeySecret};
 
 /// The Secret with the keys.
 pub const KEYS_SECRET: &str = "keyporter-owner-keys";
@@ -228,40 +222,10 @@ fn is(error: &kube::Error, code: u16) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == code)
 }
 
-/// The Secret with the keys, which are erased when it is dropped.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct KeySecret {
-    #[serde(default = "api_version")]
-    api_version: Cow<'static, str>,
-    #[serde(default = "kind")]
-    kind: Cow<'static, str>,
-    metadata: ObjectMeta,
-    #[serde(default)]
-    data: BTreeMap<String, Bytes>,
-}
-
-const fn api_version() -> Cow<'static, str> {
-    Cow::Borrowed("v1")
-}
-
-const fn kind() -> Cow<'static, str> {
-    Cow::Borrowed("Secret")
-}
-
 impl KeySecret {
     /// One with a first key.
     fn first(namespace: &str) -> Result<Self, KeyError> {
-        let mut secret = Self {
-            api_version: api_version(),
-            kind: kind(),
-            metadata: ObjectMeta {
-                namespace: Some(namespace.to_owned()),
-                name: Some(KEYS_SECRET.to_owned()),
-                ..ObjectMeta::default()
-            },
-            data: BTreeMap::new(),
-        };
+        let mut secret = Self::new(namespace, KEYS_SECRET);
         secret.rotate()?;
         Ok(secret)
     }
@@ -310,63 +274,9 @@ fn number(name: &str) -> Option<u32> {
     digits.parse().ok()
 }
 
-impl Resource for KeySecret {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        kind()
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        "".into()
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        api_version()
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        "secrets".into()
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
-/// A value of the Secret.
-#[derive(Clone, Default)]
-struct Bytes(Zeroizing<Vec<u8>>);
-
-impl fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Bytes")
-    }
-}
-
-impl Serialize for Bytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&Zeroizing::new(BASE64.encode(&self.0)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Zeroizing::new(String::deserialize(deserializer)?);
-        let bytes = BASE64.decode(text.as_bytes());
-        // What the decoder says may quote what it found.
-        let bytes = bytes.map_err(|_| D::Error::custom("a value that is not base64"))?;
-        Ok(Self(Zeroizing::new(bytes)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64;
     use serde_json::json;
 
     use super::*;

@@ -26,6 +26,7 @@ use super::{
     activity::{Activity, Watched},
     drain::Slot,
     handshake::Failure,
+    tls::Configuration,
 };
 use crate::metrics::Metrics;
 
@@ -43,7 +44,7 @@ const SMALLEST_BUFFER: u32 = 8192;
 /// What all connections of a listener share.
 pub(super) struct Service {
     app: TowerToHyperService<Router>,
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<Configuration>,
     http: Builder<TokioExecutor>,
     limits: Limits,
     metrics: Metrics,
@@ -52,13 +53,13 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(
         app: Router,
-        acceptor: Option<TlsAcceptor>,
+        tls: Option<Configuration>,
         limits: Limits,
         metrics: Metrics,
     ) -> Self {
         Self {
             app: TowerToHyperService::new(app),
-            acceptor,
+            tls,
             http: http(&limits),
             limits,
             metrics,
@@ -72,10 +73,10 @@ impl Service {
             debug!(%peer, %error, "the connection ended before it began");
             return;
         }
-        let Some(acceptor) = &self.acceptor else {
+        let Some(tls) = &self.tls else {
             return self.requests(stream, peer, slot).await;
         };
-        if let Some((stream, slot)) = self.shake_hands(acceptor, stream, peer, slot).await {
+        if let Some((stream, slot)) = self.shake_hands(tls.acceptor(), stream, peer, slot).await {
             self.requests(stream, peer, slot).await;
         }
     }
@@ -83,7 +84,7 @@ impl Service {
     /// Nothing was asked on a connection in its handshake, so a drain ends it without loss.
     async fn shake_hands(
         &self,
-        acceptor: &TlsAcceptor,
+        acceptor: TlsAcceptor,
         stream: TcpStream,
         peer: SocketAddr,
         mut slot: Slot,

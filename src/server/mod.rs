@@ -6,7 +6,7 @@
 //! accept ── slot ── handshake ── connection ── router
 //!   │        │          │            │
 //!   │        │          │            └ activity: cuts who is slow or silent
-//!   │        │          └ tls: the certificate that counts at this moment
+//!   │        │          └ tls: the certificate that counts at this moment; reload: when files change
 //!   │        └ drain: how many there are, and when they shall end
 //!   └ backs off when the process is out of file descriptors
 //! ```
@@ -22,14 +22,13 @@ use std::{
 };
 
 use axum::Router;
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tracing::info;
 
 use self::{
     connection::Service,
     drain::{Connections, Slot},
+    tls::Configuration,
 };
 use crate::metrics::Metrics;
 
@@ -41,6 +40,7 @@ mod connection;
 mod drain;
 mod handshake;
 mod limits;
+pub mod reload;
 pub mod tls;
 
 /// A bound listener that serves nobody yet.
@@ -115,11 +115,11 @@ impl Server {
     pub async fn run(
         self,
         app: Router,
-        tls: Arc<ServerConfig>,
+        tls: impl Into<Configuration>,
         limits: Limits,
         shutdown: impl Future<Output = ()>,
     ) -> Drained {
-        self.serve(app, Some(TlsAcceptor::from(tls)), limits, pin!(shutdown))
+        self.serve(app, Some(tls.into()), limits, pin!(shutdown))
             .await
     }
 
@@ -136,7 +136,7 @@ impl Server {
     async fn serve(
         self,
         app: Router,
-        acceptor: Option<TlsAcceptor>,
+        tls: Option<Configuration>,
         limits: Limits,
         mut shutdown: Pin<&mut impl Future<Output = ()>>,
     ) -> Drained {
@@ -147,7 +147,7 @@ impl Server {
         } = self;
         let connections = Connections::new(limits.max_connections);
         let drain_timeout = limits.drain_timeout;
-        let service = Arc::new(Service::new(app, acceptor, limits, metrics));
+        let service = Arc::new(Service::new(app, tls, limits, metrics));
 
         info!(%address, "listening");
         loop {

@@ -1,14 +1,14 @@
 //! What the server shows its clients, and which clients it lets in.
 //!
-//! The certificate is behind an atomic pointer that every handshake reads, so that renewing it is a swap and connections
-//! that exist keep theirs. Nothing reads the folder again yet: a renewed certificate takes a restart.
+//! The certificate, and all that is demanded of clients, are behind atomic pointers that every handshake reads, so that
+//! renewing them is a swap and connections that exist keep theirs. [`super::reload`] swaps what comes from files.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -17,6 +17,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio_rustls::TlsAcceptor;
 
 use crate::certificates::{Credentials, CredentialsError};
 
@@ -48,18 +49,28 @@ pub fn server_config(
     certificate: Arc<CertificateResolver>,
     client_ca: Option<&Path>,
 ) -> Result<Arc<ServerConfig>, TlsError> {
+    config(
+        certificate,
+        client_ca.map(ClientCa::read).transpose()?.as_ref(),
+    )
+}
+
+pub(super) fn config(
+    certificate: Arc<CertificateResolver>,
+    client_ca: Option<&ClientCa>,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Provider)?;
     let builder = match client_ca {
         None => builder.with_no_client_auth(),
-        Some(path) => {
-            let roots = Arc::new(client_roots(path)?);
+        Some(ClientCa { path, roots }) => {
+            let roots = Arc::new(roots.clone());
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
                 .build()
                 .map_err(|source| TlsError::ClientCa {
-                    path: path.to_owned(),
+                    path: path.clone(),
                     source,
                 })?;
             builder.with_client_cert_verifier(verifier)
@@ -70,56 +81,97 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
-/// Gives every handshake the certificate that is current.
-#[derive(Debug)]
-pub struct CertificateResolver(ArcSwap<Credentials>);
+/// What a listener follows in each handshake. A clone shares it.
+///
+/// To replace it takes the sessions along that clients could resume: nobody comes back without the proof that counts now.
+#[derive(Clone, Debug)]
+pub struct Configuration(Arc<ArcSwap<ServerConfig>>);
+
+impl Configuration {
+    /// Uses `config` for every handshake from here on.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        self.0.store(config);
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.load_full())
+    }
+}
+
+impl From<Arc<ServerConfig>> for Configuration {
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Self(Arc::new(ArcSwap::new(config)))
+    }
+}
+
+/// Gives every handshake the certificate that is current. Without one, handshakes fail.
+#[derive(Debug, Default)]
+pub struct CertificateResolver(ArcSwapOption<Credentials>);
 
 impl CertificateResolver {
     /// Begins with `credentials`.
     #[must_use]
     pub fn new(credentials: Credentials) -> Self {
-        Self(ArcSwap::from_pointee(credentials))
+        Self(ArcSwapOption::from_pointee(credentials))
     }
 
     /// Uses `credentials` for every handshake from here on.
     pub fn replace(&self, credentials: Credentials) {
-        self.0.store(Arc::new(credentials));
+        self.0.store(Some(Arc::new(credentials)));
     }
 
-    /// When the certificate in use expires.
+    /// What is in use, if anything is.
     #[must_use]
-    pub fn not_after(&self) -> OffsetDateTime {
-        self.0.load().not_after()
+    pub fn current(&self) -> Option<Arc<Credentials>> {
+        self.0.load_full()
     }
 }
 
 impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(self.0.load().certified_key()))
+        let credentials = self.0.load();
+        Some(Arc::clone(credentials.as_ref()?.certified_key()))
     }
 }
 
-fn client_roots(path: &Path) -> Result<RootCertStore, TlsError> {
-    let owned = || path.to_owned();
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|source| TlsError::ReadClientCa {
-            path: owned(),
-            source,
-        })?;
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        roots
-            .add(certificate)
-            .map_err(|source| TlsError::UnusableClientCa {
-                path: owned(),
+/// Whose clients are let in.
+#[derive(Clone, Debug)]
+pub(super) struct ClientCa {
+    path: PathBuf,
+    roots: RootCertStore,
+}
+
+impl ClientCa {
+    pub(super) fn read(path: &Path) -> Result<Self, TlsError> {
+        let path = path.to_owned();
+        let certificates = CertificateDer::pem_file_iter(&path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|source| TlsError::ReadClientCa {
+                path: path.clone(),
                 source,
             })?;
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates {
+            roots
+                .add(certificate)
+                .map_err(|source| TlsError::UnusableClientCa {
+                    path: path.clone(),
+                    source,
+                })?;
+        }
+        if roots.is_empty() {
+            return Err(TlsError::NoClientCa { path });
+        }
+        Ok(Self { path, roots })
     }
-    if roots.is_empty() {
-        return Err(TlsError::NoClientCa { path: owned() });
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
-    Ok(roots)
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.roots.roots == other.roots.roots
+    }
 }
 
 /// Why TLS cannot be configured.
@@ -185,7 +237,7 @@ pub enum TlsError {
     Provider(#[source] rustls::Error),
 }
 
-fn date(at: OffsetDateTime) -> String {
+pub(super) fn date(at: OffsetDateTime) -> String {
     // Only a year above 9999 has no such form, and X.509 has no such year.
     at.format(&Rfc3339).unwrap_or_else(|_| at.to_string())
 }

@@ -11,7 +11,7 @@ use crate::{
     support::{
         Result,
         control_plane::ADMIN,
-        keyporter::{Keyporter, allow_keys},
+        keyporter::{Keyporter, USER, allow_own},
         objects,
     },
 };
@@ -25,7 +25,7 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
 
 async fn rotation(cluster: &Cluster) -> Result<()> {
     cluster.keyporter().await?;
-    allow_keys(cluster, OWN).await?;
+    allow_own(cluster, OWN, USER).await?;
     let binary = env!("CARGO_BIN_EXE_keyporter");
     let flags = ["--own-namespace", OWN];
     let mut keyporter = Keyporter::start_with(cluster, binary.as_ref(), OWN, &flags).await?;

@@ -19,6 +19,7 @@ mod acting;
 mod adopt;
 mod attacks;
 mod canary;
+mod certificates;
 mod chart;
 mod controllers;
 mod entering;
@@ -26,6 +27,8 @@ mod events;
 mod examples;
 mod foreign_secrets;
 mod harness;
+#[path = "../support/https.rs"]
+mod https;
 mod identity;
 mod in_use;
 mod job_set;
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
 /// What only holds with the built `keyporter` in place.
 fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
     [
+        certificates::trials(harness),
         pods::trials(harness),
         entering::trials(harness),
         events::trials(harness),

@@ -168,9 +168,13 @@ async fn poll(condition: impl Fn() -> bool) {
     }
 }
 
+/// What answers at `/`.
+pub(crate) fn hello() -> Router {
+    Router::new().route("/", get(|| async { "hello" }))
+}
+
 fn router(slow: Slow) -> Router {
-    Router::new()
-        .route("/", get(|| async { "hello" }))
+    let slow_routes = Router::new()
         .route(
             "/version",
             get(|version: Version| async move { format!("{version:?}") }),
@@ -184,5 +188,6 @@ fn router(slow: Slow) -> Router {
                 "done"
             }),
         )
-        .with_state(slow)
+        .with_state(slow);
+    hello().merge(slow_routes)
 }

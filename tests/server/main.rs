@@ -19,3 +19,4 @@ mod drain;
 mod fixture;
 mod limits;
 mod protocols;
+mod reload;

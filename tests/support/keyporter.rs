@@ -36,6 +36,9 @@ pub(crate) struct Keyporter {
     binary: PathBuf,
     folder: PathBuf,
     kubeconfig: PathBuf,
+    /// The flags that say where its certificates come from.
+    origin: Vec<String>,
+    /// The CA that configurations are told; of self-managed certificates nothing.
     certificate: String,
     port: u16,
     admin_port: u16,
@@ -72,31 +75,69 @@ impl Keyporter {
         let credentials = plane.authority().server(&["127.0.0.1", "localhost"])?;
         fs::write(folder.join("tls.crt"), credentials.certificate)?;
         fs::write(folder.join("tls.key"), credentials.key)?;
-        let [port, admin_port] = free_ports()?;
-        let mut keyporter = Self {
-            binary: binary.to_owned(),
-            folder,
-            kubeconfig: plane.kubeconfig(user, None)?,
-            certificate: plane.authority().certificate(),
-            port,
-            admin_port,
-            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-            process: None,
-        };
+        let mut keyporter = Self::new(plane, binary, name, user, flags)?;
+        keyporter.origin = vec!["--cert-dir".to_owned(), folder.display().to_string()];
+        keyporter.certificate = plane.authority().certificate();
         keyporter.start_again().await?;
         Ok(keyporter)
     }
 
+    /// One that does not run yet, and keeps its certificates itself, and those of `configurations`.
+    pub(crate) fn self_managed(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        user: &str,
+        configurations: &[String],
+        flags: &[&str],
+    ) -> Result<Self> {
+        let mut keyporter = Self::new(plane, binary, name, user, flags)?;
+        let fixed = ["--certificates", "self-managed", "--host", "127.0.0.1"].map(str::to_owned);
+        let named = configurations
+            .iter()
+            .flat_map(|it| ["--webhook-configuration".to_owned(), it.clone()]);
+        keyporter.origin = fixed.into_iter().chain(named).collect();
+        Ok(keyporter)
+    }
+
+    fn new(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        user: &str,
+        flags: &[&str],
+    ) -> Result<Self> {
+        let folder = plane.folder().join(name);
+        fs::create_dir_all(&folder)?;
+        let [port, admin_port] = free_ports()?;
+        Ok(Self {
+            binary: binary.to_owned(),
+            folder,
+            kubeconfig: plane.kubeconfig(user, None)?,
+            origin: Vec::new(),
+            certificate: String::new(),
+            port,
+            admin_port,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            process: None,
+        })
+    }
+
     /// Starts it on the same ports as before and returns when it is ready.
     pub(crate) async fn start_again(&mut self) -> Result<()> {
+        self.launch()?;
+        self.wait_until_ready().await
+    }
+
+    /// Starts it on the same ports as before.
+    pub(crate) fn launch(&mut self) -> Result<()> {
         let mut command = Command::new(&self.binary);
         command
             .env_remove("KUBECONFIG")
             .arg("serve")
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
             .args(["--admin-listen", &format!("127.0.0.1:{}", self.admin_port)])
-            .arg("--cert-dir")
-            .arg(&self.folder)
+            .args(&self.origin)
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
             .args([
@@ -108,17 +149,24 @@ impl Keyporter {
                 &format!("{OPERATOR}=Training.tests.keyporter.dev"),
             ])
             .args(&self.flags);
-        let mut process = Process::start(
+        self.process = Some(Process::start(
             "keyporter",
             &mut command,
             &self.folder.join("keyporter.log"),
-        )?;
+        )?);
+        Ok(())
+    }
+
+    /// Returns when it is ready.
+    pub(crate) async fn wait_until_ready(&mut self) -> Result<()> {
+        let admin_port = self.admin_port;
+        let process = self.process.as_mut().ok_or("keyporter does not run")?;
         let ready = wait_for(
             "keyporter to be ready",
             Duration::from_secs(20),
             async || {
                 process.check()?;
-                Ok(http_get(self.admin_port, "/readyz")
+                Ok(http_get(admin_port, "/readyz")
                     .ok()
                     .filter(|answer| answer.starts_with("HTTP/1.1 200")))
             },
@@ -129,8 +177,17 @@ impl Keyporter {
             process.check()?;
             return Err(format!("{error}. Its last lines:\n{}", process.tail(15)).into());
         }
-        self.process = Some(process);
         Ok(())
+    }
+
+    /// What it says of its readiness, status line first.
+    pub(crate) fn readiness(&self) -> Result<String> {
+        http_get(self.admin_port, "/readyz")
+    }
+
+    /// Where it can be called.
+    pub(crate) fn address(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
     }
 
     /// Ends it by SIGTERM, as a kubelet does, and returns its status.
@@ -280,8 +337,8 @@ pub(crate) async fn allow(
     Ok(())
 }
 
-/// Lets the process keep its keys in this namespace, which is made for it.
-pub(crate) async fn allow_keys(plane: &ControlPlane, namespace: &str) -> Result<()> {
+/// Lets `user` keep keys and CA in this namespace, which is made for it.
+pub(crate) async fn allow_own(plane: &ControlPlane, namespace: &str, user: &str) -> Result<()> {
     let admin = plane.admin();
     objects::create_namespace(&admin, namespace, json!({}), false).await?;
     let mut roles = examples("rbac.yaml", |text| text)?;
@@ -295,7 +352,7 @@ pub(crate) async fn allow_keys(plane: &ControlPlane, namespace: &str) -> Result<
             "roleRef": {
                 "kind": "Role", "name": role["metadata"]["name"], "apiGroup": "rbac.authorization.k8s.io",
             },
-            "subjects": [objects::subject(USER)],
+            "subjects": [objects::subject(user)],
         });
         objects::create(&admin, role).await?;
         objects::create(&admin, binding).await?;
