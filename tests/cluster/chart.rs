@@ -17,7 +17,7 @@ use crate::{
         Result,
         control_plane::{ADMIN, ControlPlane},
         helm::{CHART, Helm},
-        keyporter::Keyporter,
+        keyporter::{Keyporter, USER},
         kubectl::Kubectl,
         objects, wait_for,
     },
@@ -36,8 +36,6 @@ const EVERYTHING: [&str; 8] = [
     "--set=certificates.clientCA.configMap=api-server",
     "--set=tolerations[0].operator=Exists",
 ];
-/// What stands for a CA that was written into a webhook configuration.
-const CA: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t";
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -50,13 +48,7 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
 }
 
 async fn as_the_examples(cluster: &Cluster) -> Result<()> {
-    let rendered = render(
-        cluster,
-        &[
-            "--kube-version=1.35.0",
-            "--set=certificates.mode=cert-manager",
-        ],
-    )?;
+    let rendered = render(cluster, &["--kube-version=1.35.0"])?;
     let mut compared = 0;
     for file in ["webhook.yaml", "webhook-before-1.36.yaml"] {
         for example in documents(&Path::new(DEPLOY).join("examples").join(file))? {
@@ -141,7 +133,7 @@ async fn flags(cluster: &Cluster) -> Result<()> {
         "--set=mayEnter.groups={on-call}",
         "--set=log.level=info\\,keyporter::server=debug",
     ];
-    for values in [&all[..1], &all[..]] {
+    for values in [&[][..], &all[..1], &all[..]] {
         let rendered = render(cluster, values)?;
         let deployment = of_kind(&rendered, "Deployment");
         let arguments: Vec<String> = serde_json::from_value(
@@ -201,6 +193,7 @@ async fn life(cluster: &Cluster) -> Result<()> {
     }
     makes_pods_under_the_restricted_standard(&plane).await?;
 
+    let keyporter = start(&plane).await?;
     keeps_the_authority(&plane, &helm, &kubectl, &fresh).await?;
     let everything = helm.template(&EVERYTHING)?;
     let dry_run = [
@@ -213,7 +206,9 @@ async fn life(cluster: &Cluster) -> Result<()> {
     ];
     kubectl.run_with_input(&dry_run, &everything)?.ok()?;
 
+    keyporter.call_directly(&plane.admin(), "keyporter").await?;
     serves(&plane, &kubectl).await?;
+    drop(keyporter);
     goes(&plane, &helm, &kubectl)
 }
 
@@ -282,30 +277,27 @@ async fn makes_pods_under_the_restricted_standard(plane: &ControlPlane) -> Resul
     .await
 }
 
-/// Who writes the CA into the webhook configurations keeps it: over an update, on the way back, and when somebody applies
-/// what the chart renders, as Argo CD and Flux do. Nor do these see a difference then.
+/// keyporter itself, with the rights of the chart's account alone. It is ready when it has made its CA, and written it into
+/// the chart's webhook configurations.
+async fn start(plane: &ControlPlane) -> Result<Keyporter> {
+    let names = ["keyporter", "keyporter-secret-owner-stamp"].map(str::to_owned);
+    let binary = env!("CARGO_BIN_EXE_keyporter");
+    let mut keyporter =
+        Keyporter::self_managed(plane, binary.as_ref(), "chart", USER, &names, &[])?;
+    keyporter.start_again().await?;
+    Ok(keyporter)
+}
+
+/// The CA stays in the webhook configurations: over an update, on the way back, and when somebody applies what the chart
+/// renders, as Argo CD and Flux do. Nor do these see a difference then. A configuration that an update adds gets it.
 async fn keeps_the_authority(
     plane: &ControlPlane,
     helm: &Helm,
     kubectl: &Kubectl,
     fresh: &[String],
 ) -> Result<()> {
-    for (resource, entries) in [
-        ("mutatingwebhookconfiguration", 2),
-        ("validatingwebhookconfiguration", 1),
-    ] {
-        let patch: Vec<Value> = (0..entries)
-            .map(|entry| {
-                let path = format!("/webhooks/{entry}/clientConfig/caBundle");
-                json!({"op": "add", "path": path, "value": CA})
-            })
-            .collect();
-        let patch = json!(patch).to_string();
-        let arguments = ["patch", resource, "keyporter", "--type=json", "-p", &patch];
-        let manager = ["--field-manager=keyporter"];
-        kubectl.run(&[&arguments[..], &manager].concat())?.ok()?;
-    }
-    assert_eq!(authorities(plane).await?, [CA; 3]);
+    let made = authorities(plane, "keyporter").await?;
+    assert!(made.len() == 3 && !made[0].is_empty(), "{made:?}");
 
     let changes = [
         "--set=webhook.timeoutSeconds=7",
@@ -320,12 +312,17 @@ async fn keeps_the_authority(
         stamped_by,
         ["mutatingwebhookconfigurations.admissionregistration.k8s.io/keyporter-secret-owner-stamp"]
     );
-    assert_eq!(authorities(plane).await?, [CA; 3]);
+    assert_eq!(authorities(plane, "keyporter").await?, made);
     assert_eq!(timeouts(plane).await?, [7; 3]);
+    let added = "keyporter-secret-owner-stamp";
+    wait_for("the CA there", Duration::from_secs(30), async || {
+        Ok((authorities(plane, added).await? == made[..1]).then_some(()))
+    })
+    .await?;
 
     helm.run(&["rollback", "keyporter", "1"])?.ok()?;
     assert_eq!(installed(kubectl)?, fresh);
-    assert_eq!(authorities(plane).await?, [CA; 3]);
+    assert_eq!(authorities(plane, "keyporter").await?, made);
     assert_eq!(timeouts(plane).await?, [5; 3]);
 
     let rendered = helm.template(&[])?;
@@ -341,13 +338,13 @@ async fn keeps_the_authority(
         assert!(outcome.success, "{verb}: {outcome:?}");
         assert!(verb == "apply" || outcome.stdout.is_empty(), "{outcome:?}");
     }
-    assert_eq!(authorities(plane).await?, [CA; 3]);
+    assert_eq!(authorities(plane, "keyporter").await?, made);
     Ok(())
 }
 
-/// The CA of every webhook.
-async fn authorities(plane: &ControlPlane) -> Result<Vec<String>> {
-    let entries = entries(plane).await?;
+/// The CA of every webhook in the configurations of this name.
+async fn authorities(plane: &ControlPlane, name: &str) -> Result<Vec<String>> {
+    let entries = entries(plane, name).await?;
     let ca = |entry: &Value| {
         entry["clientConfig"]["caBundle"]
             .as_str()
@@ -357,37 +354,28 @@ async fn authorities(plane: &ControlPlane) -> Result<Vec<String>> {
 }
 
 async fn timeouts(plane: &ControlPlane) -> Result<Vec<u64>> {
-    let entries = entries(plane).await?;
+    let entries = entries(plane, "keyporter").await?;
     let timeout = |entry: &Value| entry["timeoutSeconds"].as_u64();
     Ok(entries.iter().filter_map(timeout).collect())
 }
 
-/// The entries of the two configurations called keyporter.
-async fn entries(plane: &ControlPlane) -> Result<Vec<Value>> {
+/// The entries of the configurations of this name.
+async fn entries(plane: &ControlPlane, name: &str) -> Result<Vec<Value>> {
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(plane.admin());
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(plane.admin());
     let mut entries = Vec::new();
     for configuration in [
-        json!(mutating.get("keyporter").await?),
-        json!(validating.get("keyporter").await?),
+        json!(mutating.get_opt(name).await?),
+        json!(validating.get_opt(name).await?),
     ] {
-        entries.extend(
-            configuration["webhooks"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default(),
-        );
+        let webhooks = configuration["webhooks"].as_array();
+        entries.extend(webhooks.into_iter().flatten().cloned());
     }
     Ok(entries)
 }
 
-/// keyporter itself, with the rights of the chart's account and called by the chart's webhooks. There is no network of
-/// pods here, so that they call it by its address instead of its Service.
+/// The chart's webhooks call keyporter; there is no network of pods here, so by its address instead of its Service.
 async fn serves(plane: &ControlPlane, kubectl: &Kubectl) -> Result<()> {
-    let keyporter =
-        Keyporter::start(plane, env!("CARGO_BIN_EXE_keyporter").as_ref(), "chart").await?;
-    keyporter.call_directly(&plane.admin(), "keyporter").await?;
-
     let file = |name: &str| format!("{DEPLOY}/examples/{name}");
     kubectl
         .run(&["apply", "-f", &file("namespace.yaml")])?
@@ -472,7 +460,7 @@ fn goes(plane: &ControlPlane, helm: &Helm, kubectl: &Kubectl) -> Result<()> {
     }
     assert_eq!(installed(kubectl)?, Vec::<String>::new());
     alice.run(&["create", "-f", &pod])?.ok()?;
-    let keys = ["get", "secret", "keyporter-owner-keys", "-o", "name"];
+    let keys = ["get", "secrets", "keyporter-owner-keys", "keyporter-ca"];
     kubectl.within(NAMESPACE).run(&keys)?.ok()?;
 
     helm.run(&["install", "keyporter", CHART])?.ok()?;

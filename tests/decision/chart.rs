@@ -96,6 +96,7 @@ fn every_series() -> String {
     metrics.tls_handshake_failure("timeout");
     metrics.event("sent");
     metrics.certificate_expiry(OffsetDateTime::UNIX_EPOCH);
+    metrics.certificate_reload_failure("client-ca");
     metrics.encode()
 }
 

@@ -261,7 +261,8 @@ impl Keyporter {
         Ok(())
     }
 
-    /// Has the API server call it by its address where configurations of this name have a Service.
+    /// Has the API server call it by its address where configurations of this name have a Service. Who keeps its
+    /// certificates itself keeps `caBundle`, too.
     pub(crate) async fn call_directly(&self, admin: &Client, name: &str) -> Result<()> {
         let mutating: Api<MutatingWebhookConfiguration> = Api::all(admin.clone());
         let validating: Api<ValidatingWebhookConfiguration> = Api::all(admin.clone());
@@ -269,7 +270,9 @@ impl Keyporter {
             let service = client.service.take();
             let path = service.and_then(|service| service.path).unwrap_or_default();
             client.url = Some(format!("https://127.0.0.1:{}{path}", self.port));
-            client.ca_bundle = Some(objects::ca_bundle(&self.certificate));
+            if !self.certificate.is_empty() {
+                client.ca_bundle = Some(objects::ca_bundle(&self.certificate));
+            }
         };
         let parameters = PostParams::default();
         let mut configuration = mutating.get(name).await?;
