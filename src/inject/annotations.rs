@@ -27,6 +27,10 @@ pub const OWNER: &str = "keyporter.dev/owner";
 pub const OWNER_PROOF: &str = "keyporter.dev/owner-proof";
 /// Annotation of a Secret: JSON map from data key to relative path.
 pub const LAYOUT: &str = "keyporter.dev/layout";
+/// Annotation of a Secret: JSON list of the data keys whose files may be run.
+pub const EXECUTABLE: &str = "keyporter.dev/executable";
+/// Annotation of a Secret: JSON list of the data keys that keyporter unpacked from an archive.
+pub const EXPANDED: &str = "keyporter.dev/expanded";
 /// Annotation of a Secret: `automatic` (also where absent) or `on-reference`.
 pub const INJECTION: &str = "keyporter.dev/injection";
 /// Annotation of a Secret: `true` lets it be deleted while pods use it.

@@ -25,6 +25,7 @@ mod controllers;
 mod entering;
 mod events;
 mod examples;
+mod folders;
 mod foreign_secrets;
 mod harness;
 #[path = "../support/https.rs"]
@@ -102,6 +103,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         events::trials(harness),
         examples::trials(harness),
         chart::trials(harness),
+        folders::trials(harness),
         foreign_secrets::trials(harness),
         workloads::trials(harness),
         job_set::trials(harness),
