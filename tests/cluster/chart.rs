@@ -297,7 +297,7 @@ async fn keeps_the_authority(
     fresh: &[String],
 ) -> Result<()> {
     let made = authorities(plane, "keyporter").await?;
-    assert!(made.len() == 3 && !made[0].is_empty(), "{made:?}");
+    assert!(made.len() == 4 && !made[0].is_empty(), "{made:?}");
 
     let changes = [
         "--set=webhook.timeoutSeconds=7",
@@ -313,7 +313,7 @@ async fn keeps_the_authority(
         ["mutatingwebhookconfigurations.admissionregistration.k8s.io/keyporter-secret-owner-stamp"]
     );
     assert_eq!(authorities(plane, "keyporter").await?, made);
-    assert_eq!(timeouts(plane).await?, [7; 3]);
+    assert_eq!(timeouts(plane).await?, [7; 4]);
     let added = "keyporter-secret-owner-stamp";
     wait_for("the CA there", Duration::from_secs(30), async || {
         Ok((authorities(plane, added).await? == made[..1]).then_some(()))
@@ -323,7 +323,7 @@ async fn keeps_the_authority(
     helm.run(&["rollback", "keyporter", "1"])?.ok()?;
     assert_eq!(installed(kubectl)?, fresh);
     assert_eq!(authorities(plane, "keyporter").await?, made);
-    assert_eq!(timeouts(plane).await?, [5; 3]);
+    assert_eq!(timeouts(plane).await?, [5; 4]);
 
     let rendered = helm.template(&[])?;
     let by_server = [
