@@ -9,11 +9,11 @@ DENY := $(DENY_ROOT)/bin/cargo-deny
 # Without Go (status 3) the tests run on and report what they leave out; a broken build stops here.
 WITH_ASSETS := assets=$$(tests/control-plane/build.sh) || [ $$? -eq 3 ] && KUBEBUILDER_ASSETS=$$assets
 
-.PHONY: test lint deny advisories control-plane demo
+.PHONY: test lint deny advisories chart control-plane demo
 .NOTPARALLEL:
 
 # The tests come last, so that their result is what a reader sees at the end.
-test: lint deny advisories
+test: lint deny advisories chart
 	$(WITH_ASSETS) cargo test --locked
 
 lint:
@@ -32,6 +32,12 @@ advisories: $(DENY)
 $(DENY):
 	@echo 'builds cargo-deny $(DENY_VERSION) once, some minutes, into $(DENY_ROOT)'
 	cargo install --locked --root $(DENY_ROOT) --version $(DENY_VERSION) cargo-deny
+
+# Helm renders it for its own tests here; on the API server the trials `chart::` of `cargo test` install it.
+chart:
+	@tools=$$(tests/chart-tools/build.sh) || [ $$? -eq 3 ] && \
+	if [ -z "$$tools" ]; then echo 'left out: chart, because Helm cannot be built without Go'; \
+	else tests/chart-tools/check.sh "$$tools"; fi
 
 # The programs of the test cluster: see tests/control-plane/build.sh.
 control-plane:

@@ -1,8 +1,8 @@
 //! The borrowed view of a Secret under admission: the marks in its metadata, and nothing of what it holds.
 //!
 //! Everything else is skipped while reading, other annotations too: `kubectl.kubernetes.io/last-applied-configuration`
-//! repeats the values. The rules are those of `deploy/policies`: our label comes before Konduktor's, an empty owner is
-//! none, and every scope but `project` counts as the user's.
+//! repeats the values. The rules are those of the policies in `deploy/helm/keyporter/policies`: our label comes before
+//! Konduktor's, an empty owner is none, and every scope but `project` counts as the user's.
 
 use serde::Deserialize;
 

@@ -1,7 +1,7 @@
 //! The owner of a user's secret, written into it when it is made.
 //!
-//! From Kubernetes 1.36 on, the policy of `deploy/policies/secret-owner-stamp.yaml` does it inside the API server. Before,
-//! there are no such policies, and this does exactly the same.
+//! From Kubernetes 1.36 on, the policy of `deploy/helm/keyporter/policies/secret-owner-stamp.yaml` does it inside the API
+//! server. Before, there are no such policies, and this does exactly the same.
 
 use super::Skip;
 use super::annotations as names;

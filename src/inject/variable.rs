@@ -1,7 +1,8 @@
 //! Names of environment variables: which ones a secret may set.
 
 /// Variables that decide which code a program loads, runs or trusts before its own first line. A secret that sets one
-/// could take over every process of the pod, so none does. The policy `deploy/policies/env-names.yaml` has the same list.
+/// could take over every process of the pod, so none does. The policy
+/// `deploy/helm/keyporter/policies/env-names.yaml` has the same list.
 pub const LOADER_VARIABLES: &[&str] = &[
     "BASHOPTS",
     "BASH_ENV",

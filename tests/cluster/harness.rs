@@ -14,6 +14,7 @@ use tokio::{runtime::Runtime, sync::OnceCell};
 use crate::support::{
     Result,
     control_plane::{Binaries, ControlPlane},
+    helm,
     jobset::{self, JobSetController},
     keyporter::{self, Keyporter},
     policies,
@@ -138,14 +139,25 @@ impl Harness {
         self.trial(name, body).with_ignored_flag(!controllers)
     }
 
+    /// A trial that needs Helm, the API server and the controllers.
+    pub(crate) fn trial_with_helm<F>(&self, name: &str, body: F) -> Trial
+    where
+        F: AsyncFnOnce(&Cluster) -> Result<()> + Send + 'static,
+    {
+        let trial = self.trial_with_controllers(name, body);
+        let left_out = trial.has_ignored_flag() || helm::find().is_err();
+        trial.with_ignored_flag(left_out)
+    }
+
     /// Why trials are left out, and what to do about it.
     pub(crate) fn what_is_missing(&self) -> String {
         let missing = match &self.shared.binaries {
+            Ok(binaries) if binaries.has_controllers() => "Helm is missing",
             Ok(_) => "KUBEBUILDER_ASSETS has no kube-controller-manager",
             Err(error) => error,
         };
         format!(
-            "{missing}: `make test` builds the programs of the control plane and runs everything"
+            "{missing}: `make test` builds the programs of the control plane, and Helm, and runs everything"
         )
     }
 }

@@ -20,6 +20,7 @@ mod adopt;
 mod attacks;
 mod canary;
 mod certificates;
+mod chart;
 mod controllers;
 mod entering;
 mod events;
@@ -105,6 +106,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         entering::trials(harness),
         events::trials(harness),
         examples::trials(harness),
+        chart::trials(harness),
         folders::trials(harness),
         foreign_secrets::trials(harness),
         workloads::trials(harness),

@@ -1,4 +1,5 @@
-//! Secrets are guarded by the policies of `deploy/policies`, without keyporter itself but before Kubernetes 1.36.
+//! Secrets are guarded by the policies of `deploy/helm/keyporter/policies`, without keyporter itself but before Kubernetes
+//! 1.36.
 //!
 //! | module | subject |
 //! |---|---|

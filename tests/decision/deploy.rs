@@ -53,7 +53,7 @@ fn all_files_list_the_controllers_of_the_program() {
         .map(|name| format!("'{name}'"))
         .collect();
     let expected = format!("!(request.userInfo.username in [ {}])", names.join(", "));
-    for (folder, files) in [("policies", 5), ("examples", 2)] {
+    for (folder, files) in [("helm/keyporter/policies", 5), ("examples", 2)] {
         let found = conditions(folder);
         assert!(found.len() >= files, "{folder}: {found:?}");
         for expression in found {
@@ -66,7 +66,7 @@ fn all_files_list_the_controllers_of_the_program() {
 /// So the same Secrets get their owner from one as from the other.
 #[test]
 fn the_webhook_before_1_36_has_the_conditions_of_the_policy() {
-    let policy = documents(&deploy("policies/secret-owner-stamp.yaml")).remove(0);
+    let policy = documents(&deploy("helm/keyporter/policies/secret-owner-stamp.yaml")).remove(0);
     let webhook = documents(&deploy("examples/webhook-before-1.36.yaml")).remove(0);
     let webhook = &webhook["webhooks"][0];
     let conditions = policy["spec"]["matchConditions"].as_array().unwrap();

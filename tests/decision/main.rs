@@ -13,6 +13,7 @@
 
 mod auth;
 mod builders;
+mod chart;
 mod deploy;
 mod environment;
 mod files;

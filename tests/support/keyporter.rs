@@ -8,8 +8,11 @@ use std::{
 };
 
 use data_encoding::BASE64;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
 use keyporter::documents::Documents;
-use kube::Client;
+use kube::{Api, Client, api::PostParams};
 use serde_json::{Value, json};
 
 use super::{
@@ -255,6 +258,33 @@ impl Keyporter {
                 json!({"matchExpressions": [{"key": STAMPED_BY_WEBHOOK, "operator": "Exists"}]});
             objects::create(admin, configuration).await?;
         }
+        Ok(())
+    }
+
+    /// Has the API server call it by its address where configurations of this name have a Service. Who keeps its
+    /// certificates itself keeps `caBundle`, too.
+    pub(crate) async fn call_directly(&self, admin: &Client, name: &str) -> Result<()> {
+        let mutating: Api<MutatingWebhookConfiguration> = Api::all(admin.clone());
+        let validating: Api<ValidatingWebhookConfiguration> = Api::all(admin.clone());
+        let address = |client: &mut WebhookClientConfig| {
+            let service = client.service.take();
+            let path = service.and_then(|service| service.path).unwrap_or_default();
+            client.url = Some(format!("https://127.0.0.1:{}{path}", self.port));
+            if !self.certificate.is_empty() {
+                client.ca_bundle = Some(objects::ca_bundle(&self.certificate));
+            }
+        };
+        let parameters = PostParams::default();
+        let mut configuration = mutating.get(name).await?;
+        let webhooks = configuration.webhooks.iter_mut().flatten();
+        webhooks.for_each(|webhook| address(&mut webhook.client_config));
+        mutating.replace(name, &parameters, &configuration).await?;
+        let mut configuration = validating.get(name).await?;
+        let webhooks = configuration.webhooks.iter_mut().flatten();
+        webhooks.for_each(|webhook| address(&mut webhook.client_config));
+        validating
+            .replace(name, &parameters, &configuration)
+            .await?;
         Ok(())
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct Kubectl {
     namespace: Option<String>,
 }
 
-/// What one call of kubectl brought.
+/// What one call of a program brought.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// Whether it ended with 0.
@@ -84,12 +84,12 @@ impl Kubectl {
 }
 
 impl Outcome {
-    /// Standard output, or an error with what kubectl said.
+    /// Standard output, or an error with what the program said.
     pub(crate) fn ok(self) -> Result<String> {
         if self.success {
             Ok(self.stdout)
         } else {
-            Err(format!("kubectl: {}", self.stderr).into())
+            Err(format!("the program failed: {}", self.stderr).into())
         }
     }
 

@@ -4,17 +4,19 @@
 //! |---|---|
 //! | [`authority`] | the certificate authority of one test cluster |
 //! | [`control_plane`] | etcd, kube-apiserver and kube-controller-manager as child processes |
+//! | [`helm`] | the real Helm, and the chart |
 //! | [`jobset`] | the real controller of JobSets |
 //! | [`keyporter`] | the built `keyporter` binary and its webhook configuration |
 //! | [`kubectl`] | the real kubectl, as a given user |
 //! | [`objects`] | creating and reading Kubernetes objects from JSON |
-//! | [`policies`] | the admission policies of `deploy/policies` |
+//! | [`policies`] | the admission policies of `deploy/helm/keyporter/policies` |
 //! | [`process`] | a child process that cannot outlive its test |
 //! | [`terminal`] | a terminal of its own for a program, and somebody who types |
 //! | [`webhook`] | a second mutating webhook that records what it is asked |
 
 pub(crate) mod authority;
 pub(crate) mod control_plane;
+pub(crate) mod helm;
 pub(crate) mod jobset;
 pub(crate) mod keyporter;
 pub(crate) mod kubectl;

@@ -1,4 +1,4 @@
-//! The admission policies of `deploy/policies`, in force for the whole cluster.
+//! The admission policies of `deploy/helm/keyporter/policies`, in force for the whole cluster.
 
 use std::time::Duration;
 
@@ -11,7 +11,10 @@ use super::{
     objects, wait_for,
 };
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/policies");
+const FOLDER: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/deploy/helm/keyporter/policies"
+);
 
 /// In a namespace with this label no policy writes owners, as on Kubernetes before 1.36.
 pub(crate) const STAMPED_BY_WEBHOOK: &str = "tests.keyporter.dev/stamped-by-webhook";

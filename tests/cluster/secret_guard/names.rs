@@ -17,7 +17,7 @@ use crate::{
 
 const POLICY: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/deploy/policies/env-names.yaml"
+    "/deploy/helm/keyporter/policies/env-names.yaml"
 );
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
