@@ -1,0 +1,277 @@
+//! The machine within the machine: namespaces of its own for processes, mounts and network.
+//!
+//! A node starts processes that outlive what started them, mounts, makes links and packet filter rules. All of that is gone
+//! when the first process of its process namespace is, however that ended. So the test program runs itself again inside.
+//! What such namespaces do not hold, cgroups and a folder for files, is removed from outside, and then checked.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::{self, Read},
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::{self, ExitCode, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{command::run, requirements, support::Result};
+
+/// The address of the machine within, on a bridge of its own. That network is kept free for documentation.
+pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+
+/// Names the folder of the run, where the program runs inside.
+const FOLDER: &str = "KEYPORTER_TEST_ENCLOSURE";
+/// Where the program inside writes down its namespaces.
+const NAMESPACES: &str = "namespaces";
+/// The kinds of namespaces that are its own.
+const KINDS: [&str; 3] = ["mnt", "net", "pid"];
+/// What a kubelet sets for the whole machine, and does not set where it finds it so.
+const SETTINGS: [(&str, &str); 6] = [
+    ("kernel/keys/root_maxbytes", "25000000"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+];
+/// The end of many processes takes a moment.
+const GONE_WITHIN: Duration = Duration::from_secs(20);
+
+/// The inside.
+pub(crate) struct Enclosure {
+    folder: PathBuf,
+}
+
+impl Enclosure {
+    /// The enclosure that this process runs in.
+    pub(crate) fn entered() -> Option<Self> {
+        let folder = env::var_os(FOLDER)?.into();
+        Some(Self { folder })
+    }
+
+    /// Makes of the namespaces something that a node can live in.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        // Standard input is a pipe from the outside, which closes however that ends.
+        thread::spawn(|| {
+            let _ = io::stdin().read_to_end(&mut Vec::new());
+            process::exit(1);
+        });
+        let namespaces: Vec<String> = KINDS
+            .iter()
+            .map(|kind| namespace(Path::new("/proc/self"), kind))
+            .collect::<Option<_>>()
+            .ok_or("/proc tells no namespaces")?;
+        fs::write(self.folder.join(NAMESPACES), namespaces.join("\n"))?;
+        self.mount()?;
+        run("ip", &["link", "set", "lo", "up"])?;
+        run("ip", &["link", "add", "outside", "type", "bridge"])?;
+        let address = format!("{ADDRESS}/24");
+        run("ip", &["address", "add", &address, "dev", "outside"])?;
+        run("ip", &["link", "set", "outside", "up"])?;
+        Ok(())
+    }
+
+    /// Whatever a node writes at its usual places lands in the folder of the run.
+    fn mount(&self) -> Result<()> {
+        for place in ["/var/lib", "/var/log"] {
+            let name = place.replace('/', "_");
+            let (upper, work) = (
+                self.make_folder(&format!("upper{name}"))?,
+                self.make_folder(&format!("work{name}"))?,
+            );
+            let options = format!(
+                "lowerdir={place},upperdir={},workdir={}",
+                upper.display(),
+                work.display()
+            );
+            run(
+                "mount",
+                &["-t", "overlay", "-o", &options, "overlay", place],
+            )?;
+        }
+        run("mount", &["-t", "tmpfs", "tmpfs", "/run"])?;
+        let settings = self.make_folder("settings")?;
+        for (name, value) in SETTINGS {
+            let file = settings.join(name.replace('/', "_"));
+            fs::write(&file, format!("{value}\n"))?;
+            let place = format!("/proc/sys/{name}");
+            if Path::new(&place).exists() {
+                run("mount", &["--bind", &file.to_string_lossy(), &place])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make_folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(name);
+        fs::create_dir(&folder)?;
+        Ok(folder)
+    }
+}
+
+/// The cgroup that the pods' cgroups are below, by the name it has in every hierarchy.
+pub(crate) fn cgroup() -> Result<String> {
+    let enclosure = Enclosure::entered().ok_or("this runs outside")?;
+    let name = enclosure.folder.file_name().ok_or("no folder")?;
+    Ok(format!("/{}", name.to_string_lossy()))
+}
+
+/// Runs this program inside, waits for its end, cleans up and checks that nothing is left.
+pub(crate) fn run_again_inside() -> Result<ExitCode> {
+    let folder = tempfile::Builder::new()
+        .prefix("keyporter-node-")
+        .tempdir()?;
+    let name = folder.path().file_name().unwrap_or_default();
+    let cgroups: Vec<PathBuf> = hierarchies()?
+        .iter()
+        .map(|place| place.join(name))
+        .collect();
+    for cgroup in &cgroups {
+        fs::create_dir(cgroup).map_err(|error| format!("{}: {error}", cgroup.display()))?;
+    }
+    let outcome = run_inside(folder.path());
+    clean_up(folder, &cgroups)?;
+    outcome
+}
+
+fn run_inside(folder: &Path) -> Result<ExitCode> {
+    let files = folder.join("tmp");
+    fs::create_dir(&files)?;
+    let mut command = tokio::process::Command::new("unshare");
+    command
+        .args([
+            "--mount",
+            "--net",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ])
+        // A shell is the first process, because it waits for orphans too. It must not replace itself by the program.
+        .args(["sh", "-c", "\"$0\" \"$@\"; exit $?"])
+        .arg(env::current_exe()?)
+        .args(env::args_os().skip(1))
+        .env(FOLDER, folder)
+        .env("TMPDIR", files)
+        .env("PATH", env::join_paths(requirements::folders())?)
+        .stdin(Stdio::piped());
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut signals = [
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ];
+        let [interrupt, terminate, hangup] = &mut signals;
+        let mut child = command.spawn()?;
+        let pipe = child.stdin.take();
+        let status = tokio::select! {
+            status = child.wait() => status?,
+            _ = interrupt.recv() => stop(&mut child).await?,
+            _ = terminate.recv() => stop(&mut child).await?,
+            _ = hangup.recv() => stop(&mut child).await?,
+        };
+        drop(pipe);
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    })
+}
+
+/// `--kill-child` ends the first process inside with it, and that all others.
+async fn stop(child: &mut tokio::process::Child) -> io::Result<process::ExitStatus> {
+    eprintln!("stops the node");
+    child.kill().await?;
+    child.wait().await
+}
+
+fn clean_up(folder: TempDir, cgroups: &[PathBuf]) -> Result<()> {
+    let path = folder.path().to_owned();
+    let namespaces = fs::read_to_string(path.join(NAMESPACES)).unwrap_or_default();
+    let namespaces: BTreeSet<&str> = namespaces.lines().collect();
+    eventually(|| match processes_in(&namespaces)? {
+        left if left.is_empty() => Ok(()),
+        left => Err(format!("processes are left: {}", left.join(", ")).into()),
+    })?;
+    for cgroup in cgroups {
+        eventually(|| remove_cgroup(cgroup))?;
+    }
+    folder
+        .close()
+        .map_err(|error| format!("{} is left: {error}", path.display()))?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    if mounts.contains(&*path.to_string_lossy()) {
+        return Err(format!("mounts of {} are left", path.display()).into());
+    }
+    Ok(())
+}
+
+fn eventually(attempt: impl Fn() -> Result<()>) -> Result<()> {
+    let start = Instant::now();
+    loop {
+        match attempt() {
+            Err(_) if start.elapsed() < GONE_WITHIN => thread::sleep(Duration::from_millis(50)),
+            outcome => return outcome,
+        }
+    }
+}
+
+/// A network namespace, with its links and packet filter, lives as long as a process or a mount of it.
+fn processes_in(namespaces: &BTreeSet<&str>) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let own = |kind: &&str| {
+            namespace(&path, kind).is_some_and(|name| namespaces.contains(name.as_str()))
+        };
+        if KINDS.iter().any(own) {
+            let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+            found.push(format!("{} {}", path.display(), name.trim()));
+        }
+    }
+    Ok(found)
+}
+
+/// `None` also for a process that ended meanwhile.
+fn namespace(process: &Path, kind: &str) -> Option<String> {
+    let link = fs::read_link(process.join("ns").join(kind)).ok()?;
+    Some(link.to_string_lossy().into_owned())
+}
+
+/// Where cgroups are mounted.
+fn hierarchies() -> Result<Vec<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    Ok(mounts
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let place = fields.next()?;
+            let kind = fields.next()?;
+            ["cgroup", "cgroup2"]
+                .contains(&kind)
+                .then(|| PathBuf::from(place))
+        })
+        .collect())
+}
+
+/// Its files are the kernel's; only folders are removed, the innermost first.
+fn remove_cgroup(cgroup: &Path) -> Result<()> {
+    if !cgroup.exists() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(cgroup)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_cgroup(&entry.path())?;
+        }
+    }
+    fs::remove_dir(cgroup).map_err(|error| format!("{} is left: {error}", cgroup.display()).into())
+}

@@ -1,0 +1,140 @@
+//! Each kind of secret, as containers find it.
+
+use std::collections::BTreeMap;
+
+use libtest_mimic::Trial;
+use serde_json::json;
+
+use crate::{
+    harness::{Cluster, Harness},
+    images,
+    pods::{self, REPORT, Report},
+    project::{Project, Secret, restricted},
+    support::Result,
+};
+
+const FOLDER: &str = "/konduktor/default-secrets";
+/// A value of several lines, with all that shells and Kubernetes treat in a special way.
+const ODD: &str = "two\nlines, \"quoted\", $(TOKEN) $$ `id` \\ ü\t";
+const REGISTRY: &str =
+    r#"{"auths": {"registry.example.com": {"username": "alice", "password": "made up"}}}"#;
+
+pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
+    vec![
+        harness.trial("kinds::every_kind_is_in_every_container", everywhere),
+        harness.trial("kinds::the_nearest_value_wins", precedence),
+        harness.trial("kinds::restricted_pods_get_them_too", restricted_pods),
+    ]
+}
+
+/// One secret of every kind that shows in a container by itself; git has trials of its own.
+async fn project(cluster: &Cluster, name: &str, labels: &serde_json::Value) -> Result<Project> {
+    let project = Project::with_labels(cluster, name, labels).await?;
+    let secrets = [
+        Secret::of_alice("env", "token")
+            .with("TOKEN", "of alice")
+            .with("ODD", ODD)
+            .with("EMPTY", ""),
+        Secret::of_alice("auth", "platform").with("key", "a token"),
+        Secret::of_alice("default", "datasets")
+            .with("plain", "text")
+            .with(".hidden", [0, 255, 10])
+            .with("empty", ""),
+        Secret::of_project("default", "certificates").with("ca.pem", "the project's"),
+        Secret::of_alice("image-pull", "registry")
+            .of_type("kubernetes.io/dockerconfigjson")
+            .with(".dockerconfigjson", REGISTRY),
+    ];
+    project.make(&secrets).await?;
+    Ok(project)
+}
+
+fn assert_all(report: &Report) {
+    assert_eq!(report.variable("TOKEN"), Some("of alice"));
+    assert_eq!(report.variable("ODD"), Some(ODD));
+    assert_eq!(report.variable("EMPTY"), Some(""));
+    assert_eq!(report.variable("AUTH_SECRET"), Some("a token"));
+    assert_eq!(report.variable("KONDUKTOR_DEFAULT_SECRETS"), Some(FOLDER));
+    assert_eq!(
+        report.variable("KONDUKTOR_DEFAULT_SECRETS_EXPANDED"),
+        Some(FOLDER)
+    );
+    let files: BTreeMap<&str, (&[u8], u32)> = report
+        .files
+        .iter()
+        .map(|(path, file)| (path.as_str(), (&*file.content, file.mode)))
+        .collect();
+    let expected: [(&str, (&[u8], u32)); 4] = [
+        (
+            "/konduktor/default-secrets/certificates/ca.pem",
+            (b"the project's", 0o644),
+        ),
+        (
+            "/konduktor/default-secrets/datasets/.hidden",
+            (&[0, 255, 10], 0o644),
+        ),
+        ("/konduktor/default-secrets/datasets/empty", (b"", 0o644)),
+        (
+            "/konduktor/default-secrets/datasets/plain",
+            (b"text", 0o644),
+        ),
+    ];
+    assert_eq!(files, expected.into());
+}
+
+async fn everywhere(cluster: &Cluster) -> Result<()> {
+    let project = project(cluster, "kinds-everywhere", &json!({})).await?;
+    let mut spec = pods::spec(&[
+        pods::container("first", images::BARE, REPORT),
+        pods::container("second", images::BARE, REPORT),
+    ]);
+    spec["initContainers"] = json!([pods::container("before", images::BARE, REPORT)]);
+    let ended = project.run("all", spec).await?;
+    for container in ["before", "first", "second"] {
+        assert_all(&ended.report(container).await?);
+    }
+    let spec = ended.pod().spec.as_ref().expect("a spec");
+    let pull: Vec<&str> = spec
+        .image_pull_secrets
+        .iter()
+        .flatten()
+        .map(|it| it.name.as_str())
+        .collect();
+    assert_eq!(pull, ["registry"]);
+    // The kubelet reads the credentials before it starts a pod, and warns of those that it cannot use.
+    assert_eq!(project.warnings("all").await?, [""; 0]);
+    Ok(())
+}
+
+async fn precedence(cluster: &Cluster) -> Result<()> {
+    let project = Project::new(cluster, "kinds-precedence").await?;
+    let secrets = [
+        Secret::of_project("env", "shared")
+            .with("A", "project")
+            .with("B", "project")
+            .with("C", "project"),
+        Secret::of_alice("env", "mine")
+            .with("B", "alice")
+            .with("C", "alice"),
+    ];
+    project.make(&secrets).await?;
+    let mut container = pods::container("main", images::BARE, REPORT);
+    container["env"] = json!([{"name": "C", "value": "own"}, {"name": "D", "value": "$(B)"}]);
+    let ended = project.run("precedence", pods::spec(&[container])).await?;
+    let report = ended.report("main").await?;
+    let values = ["A", "B", "C", "D"].map(|name| report.variable(name));
+    assert_eq!(values, ["project", "alice", "own", "alice"].map(Some));
+    Ok(())
+}
+
+async fn restricted_pods(cluster: &Cluster) -> Result<()> {
+    let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+    let project = project(cluster, "kinds-restricted", &labels).await?;
+    let mut container = pods::container("main", images::BARE, REPORT);
+    container["securityContext"] = restricted();
+    container["securityContext"]["runAsUser"] = json!(images::USER);
+    container["securityContext"]["readOnlyRootFilesystem"] = json!(true);
+    let ended = project.run("restricted", pods::spec(&[container])).await?;
+    assert_all(&ended.report("main").await?);
+    Ok(())
+}
