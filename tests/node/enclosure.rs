@@ -75,12 +75,14 @@ impl Enclosure {
         let address = format!("{ADDRESS}/24");
         run("ip", &["address", "add", &address, "dev", "outside"])?;
         run("ip", &["link", "set", "outside", "up"])?;
+        // Addresses of Services are nowhere: packets to them need a way to go until kube-proxy's rules change it.
+        run("ip", &["route", "add", "default", "dev", "outside"])?;
         Ok(())
     }
 
     /// Whatever a node writes at its usual places lands in the folder of the run.
     fn mount(&self) -> Result<()> {
-        for place in ["/var/lib", "/var/log"] {
+        for place in ["/etc", "/var/lib", "/var/log"] {
             let name = place.replace('/', "_");
             let (upper, work) = (
                 self.make_folder(&format!("upper{name}"))?,

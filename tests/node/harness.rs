@@ -7,10 +7,11 @@ use std::{
 };
 
 use libtest_mimic::{Failed, Trial};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::OnceCell};
 
 use crate::{
     enclosure::ADDRESS,
+    git_server::GitServer,
     node::Node,
     requirements::Requirements,
     support::{
@@ -40,6 +41,7 @@ struct Shared {
 /// What every trial is given.
 pub(crate) struct Cluster {
     /// Before the control plane that they work with.
+    git_server: OnceCell<std::result::Result<GitServer, String>>,
     _keyporter: Keyporter,
     _node: Node,
     plane: ControlPlane,
@@ -108,6 +110,20 @@ impl Shared {
 }
 
 impl Cluster {
+    /// The server of a git repository, started.
+    pub(crate) async fn git_server(&self) -> Result<&GitServer> {
+        // What failed once is not tried again: every trial reports the first failure.
+        let started = self
+            .git_server
+            .get_or_init(async || {
+                GitServer::start(&self.plane.admin(), self.plane.folder())
+                    .await
+                    .map_err(|error| error.to_string())
+            })
+            .await;
+        Ok(started.as_ref().map_err(Clone::clone)?)
+    }
+
     async fn start(requirements: &Requirements) -> Result<Self> {
         let binaries = requirements.binaries.clone();
         let plane = ControlPlane::start_for(binaries, Nodes::Kubelets(ADDRESS)).await?;
@@ -121,6 +137,7 @@ impl Cluster {
             .register(&plane.admin(), "keyporter", None)
             .await?;
         Ok(Self {
+            git_server: OnceCell::new(),
             _keyporter: keyporter,
             _node: node,
             plane,

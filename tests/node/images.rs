@@ -170,7 +170,8 @@ fn libraries_of(program: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
-fn find(program: &str) -> Result<PathBuf> {
+/// The path of a program of this machine.
+pub(crate) fn find(program: &str) -> Result<PathBuf> {
     let found = requirements::folders()
         .map(|folder| folder.join(program))
         .find(|path| path.is_file());

@@ -35,6 +35,8 @@ async fn project(cluster: &Cluster, name: &str, labels: &serde_json::Value) -> R
             .with("TOKEN", "of alice")
             .with("ODD", ODD)
             .with("EMPTY", ""),
+        // Without a program that reads it: it must not be in the way.
+        Secret::of_alice("git-ssh", "git").with("gitkey", "a key"),
         Secret::of_alice("auth", "platform").with("key", "a token"),
         Secret::of_alice("default", "datasets")
             .with("plain", "text")
@@ -54,6 +56,7 @@ fn assert_all(report: &Report) {
     assert_eq!(report.variable("ODD"), Some(ODD));
     assert_eq!(report.variable("EMPTY"), Some(""));
     assert_eq!(report.variable("AUTH_SECRET"), Some("a token"));
+    assert_eq!(report.variable("GIT_SSH_VARIANT"), Some("ssh"));
     assert_eq!(report.variable("KONDUKTOR_DEFAULT_SECRETS"), Some(FOLDER));
     assert_eq!(
         report.variable("KONDUKTOR_DEFAULT_SECRETS_EXPANDED"),
@@ -118,7 +121,7 @@ async fn precedence(cluster: &Cluster) -> Result<()> {
             .with("C", "alice"),
     ];
     project.make(&secrets).await?;
-    let mut container = pods::container("main", images::BARE, REPORT);
+    let mut container = pods::reporting();
     container["env"] = json!([{"name": "C", "value": "own"}, {"name": "D", "value": "$(B)"}]);
     let ended = project.run("precedence", pods::spec(&[container])).await?;
     let report = ended.report("main").await?;
@@ -130,7 +133,7 @@ async fn precedence(cluster: &Cluster) -> Result<()> {
 async fn restricted_pods(cluster: &Cluster) -> Result<()> {
     let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
     let project = project(cluster, "kinds-restricted", &labels).await?;
-    let mut container = pods::container("main", images::BARE, REPORT);
+    let mut container = pods::reporting();
     container["securityContext"] = restricted();
     container["securityContext"]["runAsUser"] = json!(images::USER);
     container["securityContext"]["readOnlyRootFilesystem"] = json!(true);

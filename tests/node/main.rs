@@ -16,7 +16,11 @@
 )]
 
 mod command;
+mod deletion;
 mod enclosure;
+mod folders;
+mod git;
+mod git_server;
 mod harness;
 mod images;
 mod kinds;
@@ -30,6 +34,7 @@ mod requirements;
 )]
 #[path = "../support/mod.rs"]
 mod support;
+mod workloads;
 
 use std::{env, process::ExitCode};
 
@@ -65,7 +70,16 @@ fn run(arguments: &Arguments, requirements: &Requirements) -> ExitCode {
 }
 
 fn trials(harness: &Harness) -> Vec<Trial> {
-    [kinds::trials(harness)].into_iter().flatten().collect()
+    [
+        kinds::trials(harness),
+        folders::trials(harness),
+        git::trials(harness),
+        workloads::trials(harness),
+        deletion::trials(harness),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Reports every trial as ignored, and what is missing.

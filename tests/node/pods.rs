@@ -46,9 +46,9 @@ pub(crate) fn spec(containers: &[Value]) -> Value {
     })
 }
 
-/// The spec of a pod with one container `main` that reports what it got.
+/// A container `main` that prints what it got.
 pub(crate) fn reporting() -> Value {
-    spec(&[container("main", images::BARE, REPORT)])
+    container("main", images::BARE, REPORT)
 }
 
 /// A pod that ended well.
@@ -60,10 +60,20 @@ pub(crate) struct Ended<'a> {
 impl Project {
     /// Alice creates a pod; returns when it ended.
     pub(crate) async fn run(&self, name: &str, spec: Value) -> Result<Ended<'_>> {
+        self.run_labelled(name, &json!({}), spec).await
+    }
+
+    /// The same with the label that opts it out.
+    pub(crate) async fn run_opted_out(&self, name: &str, spec: Value) -> Result<Ended<'_>> {
+        let labels = json!({"keyporter.dev/inject": "disabled"});
+        self.run_labelled(name, &labels, spec).await
+    }
+
+    async fn run_labelled(&self, name: &str, labels: &Value, spec: Value) -> Result<Ended<'_>> {
         let pod = json!({
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"namespace": self.name, "name": name},
+            "metadata": {"namespace": self.name, "name": name, "labels": labels},
             "spec": spec,
         });
         objects::create(&self.alice, pod).await?;
@@ -90,13 +100,35 @@ impl Project {
         }
     }
 
+    /// What a container of a pod printed so far.
+    pub(crate) async fn log(&self, pod: &str, container: &str) -> Result<String> {
+        let pods: Api<Pod> = Api::namespaced(self.admin.clone(), &self.name);
+        Ok(pods.logs(pod, &of(container)).await?)
+    }
+
+    /// What the running container `main` of a pod got, once it has reported it.
+    pub(crate) async fn reported(&self, pod: &str) -> Result<Report> {
+        let what = format!("the report of {pod} in {}", self.name);
+        let outcome = wait_for(&what, ENDED_WITHIN, async || {
+            // A container that has not started has no log.
+            let log = self.log(pod, "main").await.unwrap_or_default();
+            let is_whole = log.contains("report-files ") && log.ends_with('\n');
+            is_whole.then(|| Report::read(&log)).transpose()
+        })
+        .await;
+        match outcome {
+            Ok(report) => Ok(report),
+            Err(error) => Err(format!("{error}\n{}", self.describe(pod).await?).into()),
+        }
+    }
+
     /// What a person would look at.
     async fn describe(&self, name: &str) -> Result<String> {
         let pods: Api<Pod> = Api::namespaced(self.admin.clone(), &self.name);
         let pod = pods.get(name).await?;
         let mut text = String::new();
         for container in containers(&pod) {
-            let log = pods.logs(name, &of(&container)).await;
+            let log = self.log(name, &container).await;
             let log = log.unwrap_or_else(|error| error.to_string());
             text.push_str(&format!("--- {container}\n{log}\n"));
         }
@@ -134,8 +166,7 @@ impl Ended<'_> {
 
     /// What a container printed.
     pub(crate) async fn log(&self, container: &str) -> Result<String> {
-        let pods: Api<Pod> = Api::namespaced(self.project.admin.clone(), &self.project.name);
-        Ok(pods.logs(&self.pod.name_any(), &of(container)).await?)
+        self.project.log(&self.pod.name_any(), container).await
     }
 
     /// What a container that ran [`REPORT`] got.
@@ -215,14 +246,5 @@ impl Report {
     /// The value of a variable.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
-    }
-
-    /// The text of a file and its mode.
-    pub(crate) fn file(&self, path: &str) -> Option<(String, u32)> {
-        let file = self.files.get(path)?;
-        Some((
-            String::from_utf8_lossy(&file.content).into_owned(),
-            file.mode,
-        ))
     }
 }
