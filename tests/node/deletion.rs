@@ -11,7 +11,7 @@ use crate::{
     harness::{Cluster, Harness},
     pods::{self, REPORT},
     project::{Project, Secret},
-    support::{Result, objects, wait_for},
+    support::{Result, wait_for},
 };
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
@@ -34,13 +34,7 @@ async fn restart(cluster: &Cluster) -> Result<()> {
     spec["restartPolicy"] = json!("Always");
     let script = format!("trap 'exit 1' TERM; {REPORT}; sleep 2147483647 & wait");
     spec["containers"][0]["command"][2] = json!(script);
-    let pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"namespace": project.name, "name": "service"},
-        "spec": spec,
-    });
-    objects::create(&project.alice, pod).await?;
+    project.create("service", spec).await?;
     let report = project.reported("service").await?;
     assert_eq!(report.variable("TOKEN"), Some("of alice"));
     assert_eq!(report.variable("AUTH_SECRET"), Some("of alice"));
@@ -61,13 +55,14 @@ async fn restart(cluster: &Cluster) -> Result<()> {
         .ok()?;
     let pods: Api<Pod> = Api::namespaced(project.admin.clone(), &project.name);
     let what = "the container to run again";
-    wait_for(what, Duration::from_secs(60), async || {
+    let outcome = wait_for(what, Duration::from_mins(1), async || {
         let status = pods.get("service").await?.status.unwrap_or_default();
         let container = status.container_statuses.into_iter().flatten().next();
         let runs = |state: &k8s_openapi::api::core::v1::ContainerState| state.running.is_some();
         Ok(container.filter(|it| it.restart_count > 0 && it.state.as_ref().is_some_and(runs)))
     })
-    .await?;
+    .await;
+    project.explain("service", outcome).await?;
     let report = project.reported("service").await?;
     assert_eq!(report.variable("TOKEN"), None);
     assert_eq!(report.variable("AUTH_SECRET"), None);

@@ -32,6 +32,15 @@ const FOLDER: &str = "KEYPORTER_TEST_ENCLOSURE";
 const NAMESPACES: &str = "namespaces";
 /// The kinds of namespaces that are its own.
 const KINDS: [&str; 3] = ["mnt", "net", "pid"];
+/// What `unshare` has to do: the end of the one that runs outside is that of all inside.
+const NAMESPACE_FLAGS: [&str; 6] = [
+    "--mount",
+    "--net",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+];
 /// What a kubelet sets for the whole machine, and does not set where it finds it so.
 const SETTINGS: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
@@ -125,8 +134,25 @@ pub(crate) fn cgroup() -> Result<String> {
     Ok(format!("/{}", name.to_string_lossy()))
 }
 
+/// Whether this machine lets us make one.
+pub(crate) fn is_possible() -> Result<()> {
+    let mut arguments = NAMESPACE_FLAGS.to_vec();
+    arguments.push("true");
+    run("unshare", &arguments)?;
+    let (folder, cgroups) = make()?;
+    clean_up(folder, &cgroups)
+}
+
 /// Runs this program inside, waits for its end, cleans up and checks that nothing is left.
 pub(crate) fn run_again_inside() -> Result<ExitCode> {
+    let (folder, cgroups) = make()?;
+    let outcome = run_inside(folder.path());
+    clean_up(folder, &cgroups)?;
+    outcome
+}
+
+/// The folder of a run, and its cgroups.
+fn make() -> Result<(TempDir, Vec<PathBuf>)> {
     let folder = tempfile::Builder::new()
         .prefix("keyporter-node-")
         .tempdir()?;
@@ -136,11 +162,12 @@ pub(crate) fn run_again_inside() -> Result<ExitCode> {
         .map(|place| place.join(name))
         .collect();
     for cgroup in &cgroups {
-        fs::create_dir(cgroup).map_err(|error| format!("{}: {error}", cgroup.display()))?;
+        if let Err(error) = fs::create_dir(cgroup) {
+            clean_up(folder, &cgroups)?;
+            return Err(format!("{}: {error}", cgroup.display()).into());
+        }
     }
-    let outcome = run_inside(folder.path());
-    clean_up(folder, &cgroups)?;
-    outcome
+    Ok((folder, cgroups))
 }
 
 fn run_inside(folder: &Path) -> Result<ExitCode> {
@@ -148,14 +175,7 @@ fn run_inside(folder: &Path) -> Result<ExitCode> {
     fs::create_dir(&files)?;
     let mut command = tokio::process::Command::new("unshare");
     command
-        .args([
-            "--mount",
-            "--net",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ])
+        .args(NAMESPACE_FLAGS)
         // A shell is the first process, because it waits for orphans too. It must not replace itself by the program.
         .args(["sh", "-c", "\"$0\" \"$@\"; exit $?"])
         .arg(env::current_exe()?)
@@ -188,7 +208,6 @@ fn run_inside(folder: &Path) -> Result<ExitCode> {
     })
 }
 
-/// `--kill-child` ends the first process inside with it, and that all others.
 async fn stop(child: &mut tokio::process::Child) -> io::Result<process::ExitStatus> {
     eprintln!("stops the node");
     child.kill().await?;

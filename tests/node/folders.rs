@@ -41,10 +41,10 @@ async fn round_trip(cluster: &Cluster) -> Result<()> {
     write(folder.path(), "binary", &every_byte)?;
     let files = read(folder.path(), folder.path())?;
 
-    let named = files
+    let by_path = files
         .iter()
         .map(|(path, content)| (path.as_str(), content.as_slice()));
-    let secret = Secret::of_alice("default", "everything").with_files(named);
+    let secret = Secret::of_alice("default", "everything").with_files(by_path);
     project.make(&[secret]).await?;
     let ended = project
         .run("reader", pods::spec(&[pods::reporting()]))

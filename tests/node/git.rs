@@ -163,12 +163,12 @@ async fn restricted_pods(cluster: &Cluster) -> Result<()> {
 async fn assert_refused(project: &Project, before: &str, why: &str) -> Result<()> {
     let script = format!("{before}{}", try_to_clone());
     let user = json!({"runAsUser": images::USER});
-    let (root, user) = futures::try_join!(
-        project.run("root", pod(GIT, &script, &json!({}), &json!({}))),
-        project.run("user", pod(GIT_BUSYBOX, &script, &user, &json!({}))),
-    )?;
-    for ended in [root, user] {
-        let log = ended.log("main").await?;
+    let pods = [("root", GIT, json!({})), ("user", GIT_BUSYBOX, user)];
+    let pods = pods.iter().map(async |(name, image, of_pod)| {
+        let spec = pod(image, &script, of_pod, &json!({}));
+        project.run(name, spec).await?.log("main").await
+    });
+    for log in try_join_all(pods).await? {
         assert!(log.contains(why) && log.ends_with("status=128\n"), "{log}");
     }
     Ok(())
@@ -242,7 +242,8 @@ async fn opted_out(cluster: &Cluster) -> Result<()> {
         try_to_clone()
     );
     let spec = pod(GIT, &script, &json!({}), &json!({}));
-    let ended = project.run_opted_out("opted-out", spec).await?;
+    project.create_opted_out("opted-out", spec).await?;
+    let ended = project.ended("opted-out").await?;
     let log = ended.log("main").await?;
     assert!(log.contains("Permission denied (publickey)"), "{log}");
     Ok(())

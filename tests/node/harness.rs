@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// No trial may hang a run.
-const TRIAL_WITHIN: Duration = Duration::from_mins(3);
+const TRIAL_WITHIN: Duration = Duration::from_mins(5);
 
 /// Starts the node when the first trial asks for it and ends it when the last holder is gone.
 #[derive(Clone)]

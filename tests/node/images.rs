@@ -55,6 +55,24 @@ pub(crate) fn write(archive: &Path) -> Result<()> {
     images.finish()
 }
 
+/// An image with busybox as a registry keeps it: its configuration and its one layer.
+pub(crate) fn private() -> Result<[Vec<u8>; 2]> {
+    let layer = bare()?;
+    // Unlike any of the others: an image that was once pulled with credentials is nobody else's, whatever its name.
+    Ok([configuration(&["echo", "pulled"], &[&layer])?, layer.bytes])
+}
+
+fn configuration(command: &[&str], layers: &[&Layer]) -> Result<Vec<u8>> {
+    let digests: Vec<String> = layers.iter().map(|layer| digest(&layer.bytes)).collect();
+    let configuration = json!({
+        "architecture": architecture(),
+        "os": "linux",
+        "config": {"Cmd": command, "Env": [SEARCH_PATH]},
+        "rootfs": {"type": "layers", "diff_ids": digests},
+    });
+    Ok(serde_json::to_vec(&configuration)?)
+}
+
 struct Archive {
     tar: Builder<File>,
     manifest: Vec<serde_json::Value>,
@@ -62,14 +80,7 @@ struct Archive {
 
 impl Archive {
     fn add(&mut self, name: &str, command: &[&str], layers: &[&Layer]) -> Result<()> {
-        let digests: Vec<String> = layers.iter().map(|layer| layer.digest()).collect();
-        let config = json!({
-            "architecture": architecture(),
-            "os": "linux",
-            "config": {"Cmd": command, "Env": [SEARCH_PATH]},
-            "rootfs": {"type": "layers", "diff_ids": digests},
-        });
-        let config = serde_json::to_vec(&config)?;
+        let config = configuration(command, layers)?;
         let file = format!("{}.json", hex(&config));
         add_file(&mut self.tar, &file, 0o644, &config)?;
         let layers: Vec<String> = layers.iter().map(|layer| layer.file()).collect();
@@ -94,10 +105,6 @@ impl Layer {
     fn new(tar: Builder<Vec<u8>>) -> Result<Self> {
         let bytes = tar.into_inner()?;
         Ok(Self { bytes })
-    }
-
-    fn digest(&self) -> String {
-        format!("sha256:{}", hex(&self.bytes))
     }
 
     fn file(&self) -> String {
@@ -197,6 +204,11 @@ fn header(kind: EntryType, mode: u32) -> Header {
     header.set_size(0);
     header.set_mtime(0);
     header
+}
+
+/// By what manifests name `content`.
+pub(crate) fn digest(content: &[u8]) -> String {
+    format!("sha256:{}", hex(content))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -27,6 +27,8 @@ mod kinds;
 mod node;
 mod pods;
 mod project;
+mod pulls;
+mod registry;
 mod requirements;
 #[allow(
     dead_code,
@@ -74,6 +76,7 @@ fn trials(harness: &Harness) -> Vec<Trial> {
         kinds::trials(harness),
         folders::trials(harness),
         git::trials(harness),
+        pulls::trials(harness),
         workloads::trials(harness),
         deletion::trials(harness),
     ]

@@ -15,6 +15,7 @@ use crate::{
     command,
     enclosure::{self, ADDRESS},
     images,
+    registry::Registry,
     requirements::Requirements,
     support::{Result, control_plane::ControlPlane, process::Process, wait_for},
 };
@@ -132,6 +133,8 @@ impl Setup<'_> {
                 }],
             }),
         )?;
+        let registries = self.folder.join("registries");
+        Registry::configure(&registries)?;
         let root = self.folder.join("containerd");
         // Not every machine lets root make processes harder to end than root's own, which containers would be otherwise.
         let configuration = format!(
@@ -144,11 +147,14 @@ impl Setup<'_> {
             [plugins."io.containerd.grpc.v1.cri".cni]
             bin_dir = "{}"
             conf_dir = "{}"
+            [plugins."io.containerd.grpc.v1.cri".registry]
+            config_path = "{}"
             "#,
             root.display(),
             images::PAUSE,
             self.requirements.plugins.display(),
             networks.display(),
+            registries.display(),
         );
         let path = self.folder.join("containerd.toml");
         fs::write(&path, configuration)?;

@@ -1,6 +1,6 @@
 //! Pods that run to their end, and what their containers found inside.
 
-use std::{collections::BTreeMap, io::Read, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, io::Read, time::Duration};
 
 use data_encoding::BASE64;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A machine with two cores starts some dozen pods at once.
-const ENDED_WITHIN: Duration = Duration::from_secs(120);
+const ENDED_WITHIN: Duration = Duration::from_mins(4);
 
 /// A shell script that prints what its container got: variables, and files below `/konduktor` as they are behind links.
 ///
@@ -60,16 +60,22 @@ pub(crate) struct Ended<'a> {
 impl Project {
     /// Alice creates a pod; returns when it ended.
     pub(crate) async fn run(&self, name: &str, spec: Value) -> Result<Ended<'_>> {
-        self.run_labelled(name, &json!({}), spec).await
+        self.create(name, spec).await?;
+        self.ended(name).await
+    }
+
+    /// Alice creates a pod.
+    pub(crate) async fn create(&self, name: &str, spec: Value) -> Result<()> {
+        self.create_labelled(name, &json!({}), spec).await
     }
 
     /// The same with the label that opts it out.
-    pub(crate) async fn run_opted_out(&self, name: &str, spec: Value) -> Result<Ended<'_>> {
+    pub(crate) async fn create_opted_out(&self, name: &str, spec: Value) -> Result<()> {
         let labels = json!({"keyporter.dev/inject": "disabled"});
-        self.run_labelled(name, &labels, spec).await
+        self.create_labelled(name, &labels, spec).await
     }
 
-    async fn run_labelled(&self, name: &str, labels: &Value, spec: Value) -> Result<Ended<'_>> {
+    async fn create_labelled(&self, name: &str, labels: &Value, spec: Value) -> Result<()> {
         let pod = json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -77,7 +83,7 @@ impl Project {
             "spec": spec,
         });
         objects::create(&self.alice, pod).await?;
-        self.ended(name).await
+        Ok(())
     }
 
     /// The pod when it ended; an error with all that is known if it ended badly.
@@ -94,10 +100,8 @@ impl Project {
             }
         })
         .await;
-        match outcome {
-            Ok(pod) => Ok(Ended { project: self, pod }),
-            Err(error) => Err(format!("{error}\n{}", self.describe(name).await?).into()),
-        }
+        let pod = self.explain(name, outcome).await?;
+        Ok(Ended { project: self, pod })
     }
 
     /// What a container of a pod printed so far.
@@ -116,13 +120,17 @@ impl Project {
             is_whole.then(|| Report::read(&log)).transpose()
         })
         .await;
+        self.explain(pod, outcome).await
+    }
+
+    /// Adds to an error what a person would look at.
+    pub(crate) async fn explain<T>(&self, pod: &str, outcome: Result<T>) -> Result<T> {
         match outcome {
-            Ok(report) => Ok(report),
+            Ok(value) => Ok(value),
             Err(error) => Err(format!("{error}\n{}", self.describe(pod).await?).into()),
         }
     }
 
-    /// What a person would look at.
     async fn describe(&self, name: &str) -> Result<String> {
         let pods: Api<Pod> = Api::namespaced(self.admin.clone(), &self.name);
         let pod = pods.get(name).await?;
@@ -130,7 +138,7 @@ impl Project {
         for container in containers(&pod) {
             let log = self.log(name, &container).await;
             let log = log.unwrap_or_else(|error| error.to_string());
-            text.push_str(&format!("--- {container}\n{log}\n"));
+            writeln!(text, "--- {container}\n{log}")?;
         }
         text.extend(self.events(name).await?.into_iter().map(told));
         Ok(text)

@@ -7,7 +7,10 @@ use std::{
     process::Command,
 };
 
-use crate::support::control_plane::Binaries;
+use crate::{
+    enclosure::{self, Enclosure},
+    support::control_plane::Binaries,
+};
 
 /// Programs of Debian packages: those of `packages.sh`, and those of every Debian.
 const PROGRAMS: [&str; 14] = [
@@ -76,19 +79,22 @@ impl Requirements {
         if let Err(error) = &binaries {
             missing.push(format!("a control plane ({error})"));
         }
-        match (binaries, plugins) {
-            (Ok(binaries), Some(plugins)) if missing.is_empty() => {
-                if !binaries.has_controllers() {
-                    return Err(vec!["kube-controller-manager".to_owned()]);
-                }
-                Ok(Self {
-                    binaries,
-                    programs,
-                    plugins: plugins.to_owned(),
-                })
-            }
-            _ => Err(missing),
+        let (Ok(binaries), Some(plugins), true) = (binaries, plugins, missing.is_empty()) else {
+            return Err(missing);
+        };
+        if !binaries.has_controllers() {
+            return Err(vec!["kube-controller-manager".to_owned()]);
         }
+        if Enclosure::entered().is_none()
+            && let Err(error) = enclosure::is_possible()
+        {
+            return Err(vec![format!("namespaces and cgroups ({error})")]);
+        }
+        Ok(Self {
+            binaries,
+            programs,
+            plugins: plugins.to_owned(),
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
 
 /// The label that tells whose pods are whose.
 const APP: &str = "app";
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
