@@ -214,25 +214,29 @@ async fn stop(child: &mut tokio::process::Child) -> io::Result<process::ExitStat
     child.wait().await
 }
 
+/// Removes what can be removed; the error names all that is left.
 fn clean_up(folder: TempDir, cgroups: &[PathBuf]) -> Result<()> {
     let path = folder.path().to_owned();
     let namespaces = fs::read_to_string(path.join(NAMESPACES)).unwrap_or_default();
     let namespaces: BTreeSet<&str> = namespaces.lines().collect();
-    eventually(|| match processes_in(&namespaces)? {
-        left if left.is_empty() => Ok(()),
-        left => Err(format!("processes are left: {}", left.join(", ")).into()),
-    })?;
-    for cgroup in cgroups {
-        eventually(|| remove_cgroup(cgroup))?;
+    let mut outcomes = vec![eventually(|| nothing_runs_in(&namespaces))];
+    outcomes.extend(
+        cgroups
+            .iter()
+            .map(|cgroup| eventually(|| remove_cgroup(cgroup))),
+    );
+    let removed = folder.close();
+    outcomes.push(removed.map_err(|error| format!("{}: {error}", path.display()).into()));
+    outcomes.push(nothing_is_mounted_in(&path));
+    let left: Vec<String> = outcomes
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error| error.to_string())
+        .collect();
+    if left.is_empty() {
+        return Ok(());
     }
-    folder
-        .close()
-        .map_err(|error| format!("{} is left: {error}", path.display()))?;
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
-    if mounts.contains(&*path.to_string_lossy()) {
-        return Err(format!("mounts of {} are left", path.display()).into());
-    }
-    Ok(())
+    Err(format!("left behind: {}", left.join(", ")).into())
 }
 
 fn eventually(attempt: impl Fn() -> Result<()>) -> Result<()> {
@@ -246,8 +250,7 @@ fn eventually(attempt: impl Fn() -> Result<()>) -> Result<()> {
 }
 
 /// A network namespace, with its links and packet filter, lives as long as a process or a mount of it.
-fn processes_in(namespaces: &BTreeSet<&str>) -> Result<Vec<String>> {
-    let mut found = Vec::new();
+fn nothing_runs_in(namespaces: &BTreeSet<&str>) -> Result<()> {
     for entry in fs::read_dir("/proc")? {
         let path = entry?.path();
         let own = |kind: &&str| {
@@ -255,10 +258,18 @@ fn processes_in(namespaces: &BTreeSet<&str>) -> Result<Vec<String>> {
         };
         if KINDS.iter().any(own) {
             let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
-            found.push(format!("{} {}", path.display(), name.trim()));
+            return Err(format!("the process {} {}", path.display(), name.trim()).into());
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+fn nothing_is_mounted_in(folder: &Path) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    if mounts.contains(&*folder.to_string_lossy()) {
+        return Err(format!("mounts of {}", folder.display()).into());
+    }
+    Ok(())
 }
 
 /// `None` also for a process that ended meanwhile.
@@ -294,5 +305,5 @@ fn remove_cgroup(cgroup: &Path) -> Result<()> {
             remove_cgroup(&entry.path())?;
         }
     }
-    fs::remove_dir(cgroup).map_err(|error| format!("{} is left: {error}", cgroup.display()).into())
+    fs::remove_dir(cgroup).map_err(|error| format!("{}: {error}", cgroup.display()).into())
 }
