@@ -30,6 +30,8 @@ pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const FOLDER: &str = "KEYPORTER_TEST_ENCLOSURE";
 /// Where the program inside writes down its namespaces.
 const NAMESPACES: &str = "namespaces";
+/// Where it has its temporary files.
+const FILES: &str = "tmp";
 /// The kinds of namespaces that are its own.
 const KINDS: [&str; 3] = ["mnt", "net", "pid"];
 /// What `unshare` has to do: the end of the one that runs outside is that of all inside.
@@ -78,6 +80,10 @@ impl Enclosure {
             .collect::<Option<_>>()
             .ok_or("/proc tells no namespaces")?;
         fs::write(self.folder.join(NAMESPACES), namespaces.join("\n"))?;
+        // What follows is in memory, and overlays work on that wherever the folder is.
+        let folder = self.folder.to_string_lossy();
+        run("mount", &["-t", "tmpfs", "tmpfs", &folder])?;
+        self.make_folder(FILES)?;
         self.mount()?;
         run("ip", &["link", "set", "lo", "up"])?;
         run("ip", &["link", "add", "outside", "type", "bridge"])?;
@@ -171,8 +177,6 @@ fn make() -> Result<(TempDir, Vec<PathBuf>)> {
 }
 
 fn run_inside(folder: &Path) -> Result<ExitCode> {
-    let files = folder.join("tmp");
-    fs::create_dir(&files)?;
     let mut command = tokio::process::Command::new("unshare");
     command
         .args(NAMESPACE_FLAGS)
@@ -181,7 +185,7 @@ fn run_inside(folder: &Path) -> Result<ExitCode> {
         .arg(env::current_exe()?)
         .args(env::args_os().skip(1))
         .env(FOLDER, folder)
-        .env("TMPDIR", files)
+        .env("TMPDIR", folder.join(FILES))
         .env("PATH", env::join_paths(requirements::folders())?)
         .stdin(Stdio::piped());
     let runtime = runtime::Builder::new_current_thread()
