@@ -111,22 +111,35 @@ async fn everywhere(cluster: &Cluster) -> Result<()> {
 
 async fn precedence(cluster: &Cluster) -> Result<()> {
     let project = Project::new(cluster, "kinds-precedence").await?;
-    let secrets = [
-        Secret::of_project("env", "shared")
-            .with("A", "project")
-            .with("B", "project")
-            .with("C", "project"),
-        Secret::of_alice("env", "mine")
-            .with("B", "alice")
-            .with("C", "alice"),
-    ];
-    project.make(&secrets).await?;
+    let of_project = ["A", "B", "C", "E"]
+        .iter()
+        .fold(Secret::of_project("env", "shared"), |secret, name| {
+            secret.with(name, "project")
+        });
+    let files = Secret::of_project("default", "shared-files").called("files");
+    project
+        .make(&[of_project, files.with("whose", "project")])
+        .await?;
+    let of_alice = Secret::of_alice("env", "mine")
+        .with("B", "alice")
+        .with("C", "alice");
+    let files = Secret::of_alice("default", "my-files").called("files");
+    project
+        .make(&[of_alice, files.with("whose", "alice")])
+        .await?;
+    let own = ["create", "configmap", "own", "--from-literal=E=own"];
+    project.kubectl.run(&own)?.ok()?;
+
     let mut container = pods::reporting();
     container["env"] = json!([{"name": "C", "value": "own"}, {"name": "D", "value": "$(B)"}]);
+    container["envFrom"] = json!([{"configMapRef": {"name": "own"}}]);
     let ended = project.run("precedence", pods::spec(&[container])).await?;
     let report = ended.report("main").await?;
-    let values = ["A", "B", "C", "D"].map(|name| report.variable(name));
-    assert_eq!(values, ["project", "alice", "own", "alice"].map(Some));
+    let values = ["A", "B", "C", "D", "E"].map(|name| report.variable(name));
+    let expected = ["project", "alice", "own", "alice", "own"];
+    assert_eq!(values, expected.map(Some));
+    let file = &report.files["/konduktor/default-secrets/files/whose"];
+    assert_eq!(file.content, b"alice");
     Ok(())
 }
 

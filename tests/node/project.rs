@@ -118,6 +118,12 @@ impl Secret {
         Self { manifest }
     }
 
+    /// Called otherwise than its object.
+    pub(crate) fn called(mut self, name: &str) -> Self {
+        self.manifest["metadata"]["labels"]["keyporter.dev/name"] = json!(name);
+        self
+    }
+
     /// With a value more.
     pub(crate) fn with(mut self, key: &str, value: impl AsRef<[u8]>) -> Self {
         self.manifest["data"][key] = json!(BASE64.encode(value.as_ref()));
