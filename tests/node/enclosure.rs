@@ -163,10 +163,11 @@ fn make() -> Result<(TempDir, Vec<PathBuf>)> {
         .prefix("keyporter-node-")
         .tempdir()?;
     let name = folder.path().file_name().unwrap_or_default();
-    let cgroups: Vec<PathBuf> = hierarchies()?
-        .iter()
-        .map(|place| place.join(name))
-        .collect();
+    let hierarchies = hierarchies()?;
+    if let [hierarchy] = &*hierarchies {
+        pass_on_controllers(hierarchy);
+    }
+    let cgroups: Vec<PathBuf> = hierarchies.iter().map(|place| place.join(name)).collect();
     for cgroup in &cgroups {
         if let Err(error) = fs::create_dir(cgroup) {
             clean_up(folder, &cgroups)?;
@@ -174,6 +175,16 @@ fn make() -> Result<(TempDir, Vec<PathBuf>)> {
         }
     }
     Ok((folder, cgroups))
+}
+
+/// The one hierarchy of version 2, where a cgroup has the controllers that the one above it passes on. A kubelet whose
+/// cgroups are not below another has them passed on itself, and so it stays; where that cannot be, the kubelet says so.
+fn pass_on_controllers(hierarchy: &Path) {
+    let controllers = fs::read_to_string(hierarchy.join("cgroup.controllers")).unwrap_or_default();
+    for controller in controllers.split_whitespace() {
+        let passed_on = hierarchy.join("cgroup.subtree_control");
+        let _ = fs::write(passed_on, format!("+{controller}"));
+    }
 }
 
 fn run_inside(folder: &Path) -> Result<ExitCode> {

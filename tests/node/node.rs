@@ -136,13 +136,15 @@ impl Setup<'_> {
         let registries = self.folder.join("registries");
         Registry::configure(&registries)?;
         let root = self.folder.join("containerd");
-        // Not every machine lets root make processes harder to end than root's own, which containers would be otherwise.
+        // Not every machine lets root make processes harder to end than root's own, which containers would be otherwise. A
+        // profile of AppArmor would stay loaded.
         let configuration = format!(
             r#"
             version = 2
             root = "{}"
             [plugins."io.containerd.grpc.v1.cri"]
             restrict_oom_score_adj = true
+            disable_apparmor = true
             sandbox_image = "{}"
             [plugins."io.containerd.grpc.v1.cri".cni]
             bin_dir = "{}"
