@@ -22,6 +22,7 @@ const REGISTRY: &str =
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
         harness.trial("kinds::every_kind_is_in_every_container", everywhere),
+        harness.trial("kinds::bob_has_none_of_alices", another_user),
         harness.trial("kinds::the_nearest_value_wins", precedence),
         harness.trial("kinds::restricted_pods_get_them_too", restricted_pods),
     ]
@@ -106,6 +107,21 @@ async fn everywhere(cluster: &Cluster) -> Result<()> {
     assert_eq!(pull, ["registry"]);
     // The kubelet reads the credentials before it starts a pod, and warns of those that it cannot use.
     assert_eq!(project.warnings("all").await?, [""; 0]);
+    Ok(())
+}
+
+async fn another_user(cluster: &Cluster) -> Result<()> {
+    let project = project(cluster, "kinds-another-user", &json!({})).await?;
+    let spec = pods::spec(&[pods::reporting()]);
+    let ended = project.run_as_bob("bobs", spec).await?;
+    let report = ended.report("main").await?;
+    for name in ["TOKEN", "ODD", "EMPTY", "AUTH_SECRET", "GIT_SSH_COMMAND"] {
+        assert_eq!(report.variable(name), None, "{name}");
+    }
+    let files: Vec<&String> = report.files.keys().collect();
+    assert_eq!(files, ["/konduktor/default-secrets/certificates/ca.pem"]);
+    let spec = ended.pod().spec.as_ref().expect("a spec");
+    assert_eq!(spec.image_pull_secrets, None);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, io::Read, time::Duration};
 use data_encoding::BASE64;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
-    Api, ResourceExt,
+    Api, Client, ResourceExt,
     api::{ListParams, LogParams},
 };
 use serde_json::{Value, json};
@@ -66,23 +66,35 @@ impl Project {
 
     /// Alice creates a pod.
     pub(crate) async fn create(&self, name: &str, spec: Value) -> Result<()> {
-        self.create_labelled(name, &json!({}), spec).await
+        self.create_as(&self.alice, name, &json!({}), spec).await
+    }
+
+    /// Bob creates a pod; returns when it ended.
+    pub(crate) async fn run_as_bob(&self, name: &str, spec: Value) -> Result<Ended<'_>> {
+        self.create_as(&self.bob, name, &json!({}), spec).await?;
+        self.ended(name).await
     }
 
     /// The same with the label that opts it out.
     pub(crate) async fn create_opted_out(&self, name: &str, spec: Value) -> Result<()> {
         let labels = json!({"keyporter.dev/inject": "disabled"});
-        self.create_labelled(name, &labels, spec).await
+        self.create_as(&self.alice, name, &labels, spec).await
     }
 
-    async fn create_labelled(&self, name: &str, labels: &Value, spec: Value) -> Result<()> {
+    async fn create_as(
+        &self,
+        client: &Client,
+        name: &str,
+        labels: &Value,
+        spec: Value,
+    ) -> Result<()> {
         let pod = json!({
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"namespace": self.name, "name": name, "labels": labels},
             "spec": spec,
         });
-        objects::create(&self.alice, pod).await?;
+        objects::create(client, pod).await?;
         Ok(())
     }
 

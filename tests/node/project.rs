@@ -1,4 +1,4 @@
-//! An opted-in namespace in which alice works, and the secrets that she makes there.
+//! An opted-in namespace in which alice and bob work, and the secrets that alice makes there.
 
 use std::time::Duration;
 
@@ -19,7 +19,9 @@ pub(crate) struct Project {
     pub(crate) admin: Client,
     /// May edit in the namespace, and make project secrets there.
     pub(crate) alice: Client,
-    /// The same person's kubectl.
+    /// May edit in the namespace.
+    pub(crate) bob: Client,
+    /// Alice's kubectl.
     pub(crate) kubectl: Kubectl,
 }
 
@@ -35,12 +37,15 @@ impl Project {
         let mut labels = labels.clone();
         labels["keyporter.dev/inject"] = json!("enabled");
         objects::create_namespace(&admin, name, labels, true).await?;
-        objects::allow_edit(&admin, name, "alice").await?;
+        for user in ["alice", "bob"] {
+            objects::allow_edit(&admin, name, user).await?;
+        }
         policies::allow_project_secrets(&admin, name, "alice").await?;
         Ok(Self {
             name: name.to_owned(),
             admin,
             alice: cluster.client("alice").await?,
+            bob: cluster.client("bob").await?,
             kubectl: cluster.kubectl("alice")?.within(name),
         })
     }
