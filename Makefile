@@ -9,11 +9,11 @@ DENY := $(DENY_ROOT)/bin/cargo-deny
 # Without Go (status 3) the tests run on and report what they leave out; a broken build stops here.
 WITH_ASSETS := assets=$$(tests/control-plane/build.sh) || [ $$? -eq 3 ] && KUBEBUILDER_ASSETS=$$assets
 
-.PHONY: test lint deny advisories chart control-plane demo
+.PHONY: test lint deny advisories chart control-plane node node-packages demo
 .NOTPARALLEL:
 
 # The tests come last, so that their result is what a reader sees at the end.
-test: lint deny advisories chart
+test: lint deny advisories chart node
 	$(WITH_ASSETS) cargo test --locked
 
 lint:
@@ -42,6 +42,13 @@ chart:
 # The programs of the test cluster: see tests/control-plane/build.sh.
 control-plane:
 	tests/control-plane/build.sh
+
+# The programs of the node that the tests run containers on: see tests/node/main.rs. The packages are Debian's.
+node: node-packages
+	tests/node/programs/build.sh >/dev/null || [ $$? -eq 3 ]
+
+node-packages:
+	tests/node/packages.sh
 
 demo:
 	cargo build --locked --bin keyporter --example demo

@@ -63,6 +63,15 @@ impl Binaries {
     }
 }
 
+/// What the nodes of a control plane are.
+#[derive(Clone, Copy)]
+pub(crate) enum Nodes {
+    /// Objects that nobody works on.
+    Objects,
+    /// Machines with a kubelet, which reach the API server at this address of the machine's own.
+    Kubelets(Ipv4Addr),
+}
+
 /// A running control plane; dropping it ends every process of it.
 pub(crate) struct ControlPlane {
     /// In the order of their start; ended in reverse.
@@ -78,9 +87,14 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// Starts the processes and returns when the API server is ready and the controllers work.
     pub(crate) async fn start(binaries: Binaries) -> Result<Self> {
+        Self::start_for(binaries, Nodes::Objects).await
+    }
+
+    /// The same for `nodes` of another sort.
+    pub(crate) async fn start_for(binaries: Binaries, nodes: Nodes) -> Result<Self> {
         let mut last = None;
         for _ in 0..3 {
-            match Self::start_once(binaries.clone()).await {
+            match Self::start_once(binaries.clone(), nodes).await {
                 // Between our asking for a free port and its use another process may have taken it.
                 Err(error) if error.to_string().contains("address already in use") => {
                     last = Some(error);
@@ -91,12 +105,12 @@ impl ControlPlane {
         Err(last.unwrap_or_else(|| "no attempt was made".into()))
     }
 
-    async fn start_once(binaries: Binaries) -> Result<Self> {
+    async fn start_once(binaries: Binaries, nodes: Nodes) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("keyporter-cluster-")
             .tempdir()?;
         let authority = Authority::new("test-cluster")?;
-        write_credentials(folder.path(), &authority)?;
+        write_credentials(folder.path(), &authority, nodes)?;
         let [etcd, peers, secure] = free_ports()?;
         let server = format!("https://127.0.0.1:{secure}");
         let controllers = binaries.has_controllers();
@@ -108,10 +122,10 @@ impl ControlPlane {
             "etcd",
             &mut etcd_command(&binaries, folder.path(), etcd, peers),
         )?];
-        processes.push(start(
-            "kube-apiserver",
-            &mut api_server_command(&binaries, folder.path(), etcd, secure, controllers),
-        )?);
+        let mut api_server =
+            api_server_command(&binaries, folder.path(), etcd, secure, controllers);
+        api_server.args(nodes.api_server_flags(folder.path()));
+        processes.push(start("kube-apiserver", &mut api_server)?);
 
         let kubeconfig = write_kubeconfig(
             folder.path(),
@@ -132,7 +146,7 @@ impl ControlPlane {
         };
         plane.wait_for_api_server().await?;
         if controllers {
-            plane.start_controllers().await?;
+            plane.start_controllers(nodes).await?;
         }
         Ok(plane)
     }
@@ -148,7 +162,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    async fn start_controllers(&mut self) -> Result<()> {
+    async fn start_controllers(&mut self, nodes: Nodes) -> Result<()> {
         let user = "system:kube-controller-manager";
         let kubeconfig = write_kubeconfig(
             self.folder.path(),
@@ -162,12 +176,15 @@ impl ControlPlane {
             .arg(format!("--kubeconfig={}", kubeconfig.display()))
             // So that the requesters are system:serviceaccount:kube-system:job-controller and so on.
             .arg("--use-service-account-credentials")
-            .arg(file_flag("--service-account-private-key-file", self.folder.path(), "sa.key"))
+            .arg(file_flag(
+                "--service-account-private-key-file",
+                self.folder.path(),
+                "sa.key",
+            ))
             .arg(file_flag("--root-ca-file", self.folder.path(), "ca.crt"))
             .arg("--leader-elect=false")
             .arg("--secure-port=0")
-            // Nodes here are objects without a kubelet: without a heartbeat they would lose their pods.
-            .arg("--controllers=*,-node-lifecycle-controller,-node-ipam-controller,-node-route-controller")
+            .arg(nodes.controllers_flag())
             .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
         let log = self.folder.path().join("kube-controller-manager.log");
         self.processes.push(Process::start(
@@ -254,6 +271,50 @@ impl ControlPlane {
     }
 }
 
+impl Nodes {
+    fn api_server_flags(self, folder: &Path) -> Vec<String> {
+        match self {
+            Self::Objects => vec![
+                "--bind-address=127.0.0.1".to_owned(),
+                // Only written into the endpoints of the Service `kubernetes`, which nobody keeps here; loopback is refused.
+                "--advertise-address=192.0.2.10".to_owned(),
+                "--endpoint-reconciler-type=none".to_owned(),
+            ],
+            Self::Kubelets(address) => vec![
+                "--bind-address=0.0.0.0".to_owned(),
+                format!("--advertise-address={address}"),
+                "--kubelet-preferred-address-types=InternalIP".to_owned(),
+                file_flag("--kubelet-certificate-authority", folder, "ca.crt"),
+                file_flag("--kubelet-client-certificate", folder, "kubelet-client.crt"),
+                file_flag("--kubelet-client-key", folder, "kubelet-client.key"),
+            ],
+        }
+    }
+
+    fn controllers_flag(self) -> &'static str {
+        match self {
+            // Without a heartbeat nodes would lose their pods.
+            Self::Objects => {
+                "--controllers=*,-node-lifecycle-controller,-node-ipam-controller,-node-route-controller"
+            }
+            // The nodes' own network gives pods their addresses.
+            Self::Kubelets(_) => "--controllers=*,-node-ipam-controller,-node-route-controller",
+        }
+    }
+
+    /// By what addresses the API server is called.
+    fn server_names(self) -> Vec<String> {
+        let mut names: Vec<String> = ["127.0.0.1", "localhost", "kubernetes.default.svc"]
+            .map(ToOwned::to_owned)
+            .into();
+        if let Self::Kubelets(address) = self {
+            // The Service `kubernetes` has the first address of its range.
+            names.extend([address.to_string(), "10.0.0.1".to_owned()]);
+        }
+        names
+    }
+}
+
 impl Drop for ControlPlane {
     fn drop(&mut self) {
         while self.processes.pop().is_some() {}
@@ -299,11 +360,7 @@ fn api_server_command(
     let mut command = Command::new(binaries.path("kube-apiserver"));
     command
         .arg(format!("--etcd-servers=http://127.0.0.1:{etcd}"))
-        .arg("--bind-address=127.0.0.1")
         .arg(format!("--secure-port={secure}"))
-        // Only written into the endpoints of the Service `kubernetes`, which nobody keeps here; loopback is refused.
-        .arg("--advertise-address=192.0.2.10")
-        .arg("--endpoint-reconciler-type=none")
         .arg(file_flag("--tls-cert-file", folder, "server.crt"))
         .arg(file_flag("--tls-private-key-file", folder, "server.key"))
         .arg(file_flag("--client-ca-file", folder, "ca.crt"))
@@ -329,12 +386,20 @@ fn file_flag(flag: &str, folder: &Path, name: &str) -> String {
     format!("{flag}={}", folder.join(name).display())
 }
 
-fn write_credentials(folder: &Path, authority: &Authority) -> Result<()> {
-    let server = authority.server(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?;
+fn write_credentials(folder: &Path, authority: &Authority, nodes: Nodes) -> Result<()> {
+    let names = nodes.server_names();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let server = authority.server(&names)?;
+    let kubelet_client = authority.user("kube-apiserver", Some("system:masters"))?;
     let accounts = KeyPair::generate()?;
     fs::write(folder.join("ca.crt"), authority.certificate())?;
     fs::write(folder.join("server.crt"), server.certificate)?;
     fs::write(folder.join("server.key"), server.key)?;
+    fs::write(
+        folder.join("kubelet-client.crt"),
+        kubelet_client.certificate,
+    )?;
+    fs::write(folder.join("kubelet-client.key"), kubelet_client.key)?;
     fs::write(folder.join("sa.key"), accounts.serialize_pem())?;
     fs::write(folder.join("sa.pub"), accounts.public_key_pem())?;
     Ok(())
