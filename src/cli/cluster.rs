@@ -6,15 +6,19 @@ use std::{
 };
 
 use clap::Args;
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
-    Client, Config,
+    Api, Client, Config,
+    api::PostParams,
     client::AuthError,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+    core::request,
 };
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::values::{group, namespace, username};
-use crate::causes::one_line;
+use crate::{access::AccessError, causes::one_line};
 
 /// Flags of commands for people, as kubectl has them.
 #[derive(Debug, Args)]
@@ -84,6 +88,27 @@ pub(super) enum RequestError {
     Credentials(ClusterError),
     #[error("the API server's answer is not what was asked for")]
     OddAnswer,
+}
+
+/// Whom the API server takes the caller for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Caller {
+    pub(super) username: String,
+    pub(super) groups: Vec<String>,
+}
+
+impl Caller {
+    pub(super) async fn ask(client: &Client) -> Result<Self, RequestError> {
+        let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
+        let review = SelfSubjectReview::default();
+        let review = reviews.create(&PostParams::default(), &review).await?;
+        let user = review.status.and_then(|status| status.user_info);
+        let user = user.ok_or(RequestError::OddAnswer)?;
+        Ok(Self {
+            username: user.username.ok_or(RequestError::OddAnswer)?,
+            groups: user.groups.unwrap_or_default(),
+        })
+    }
 }
 
 impl ClusterArguments {
@@ -195,6 +220,33 @@ impl ClusterError {
             }
             _ => "the kubeconfig or its credential plugin gives none that are valid".to_owned(),
         })
+    }
+}
+
+/// Not by way of kube's own decoding, which logs what it cannot read.
+pub(super) async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    request: Result<axum::http::Request<Vec<u8>>, request::Error>,
+) -> Result<T, RequestError> {
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let text = client.request_text(request).await?;
+    serde_json::from_str(&text).map_err(|_| RequestError::OddAnswer)
+}
+
+impl RequestError {
+    /// Whether it takes a right that the caller has not.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused { code: 403, .. })
+    }
+}
+
+impl From<AccessError> for RequestError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Unanswered(error) => (*error).into(),
+            error @ AccessError::Slow => Self::Unreached(error.to_string()),
+            AccessError::Unreadable => Self::OddAnswer,
+        }
     }
 }
 

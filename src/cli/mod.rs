@@ -23,6 +23,7 @@ mod keys;
 mod secret;
 mod serve;
 mod settings;
+mod table;
 mod values;
 
 const LOGGING: &str = "Logging";

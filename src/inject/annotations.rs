@@ -27,8 +27,15 @@ pub const OWNER: &str = "keyporter.dev/owner";
 pub const OWNER_PROOF: &str = "keyporter.dev/owner-proof";
 /// Annotation of a Secret: JSON map from data key to relative path.
 pub const LAYOUT: &str = "keyporter.dev/layout";
+/// Annotation of a Secret: JSON list of the data keys whose files may be run.
+pub const EXECUTABLE: &str = "keyporter.dev/executable";
 /// Annotation of a Secret: `automatic` (also where absent) or `on-reference`.
 pub const INJECTION: &str = "keyporter.dev/injection";
+/// Annotation of a Secret: what it is for, such as `HuggingFace`. It is shown in lists and changes nothing.
+pub const USE_CASE: &str = "keyporter.dev/use-case";
+/// Annotation of a Secret: JSON map from data key to the length of its value in bytes, as keyporter's own command line
+/// writes both. It is shown in lists and changes nothing.
+pub const SIZES: &str = "keyporter.dev/sizes";
 /// Annotation of a Secret: `true` lets it be deleted while pods use it.
 pub const FORCE_DELETE: &str = "keyporter.dev/force-delete";
 

@@ -5,10 +5,19 @@ use std::error::Error;
 use clap::{Args, Subcommand};
 
 mod adopt;
+mod age;
+mod fields;
+mod filter;
 mod judgement;
+mod list;
 mod metadata;
 mod namesakes;
+mod output;
 mod overview;
+mod rights;
+mod show;
+mod summary;
+mod uses;
 
 /// The secrets on a cluster
 #[derive(Debug, Args)]
@@ -20,6 +29,9 @@ pub(super) struct Secret {
 #[derive(Debug, Subcommand)]
 enum Command {
     Adopt(adopt::Adopt),
+    #[command(visible_alias = "ls")]
+    List(list::List),
+    Show(show::Show),
 }
 
 impl Secret {
@@ -29,6 +41,8 @@ impl Secret {
             .build()?;
         match self.command {
             Command::Adopt(adopt) => runtime.block_on(adopt.run()),
+            Command::List(list) => runtime.block_on(list.run()),
+            Command::Show(show) => runtime.block_on(show.run()),
         }
     }
 }
