@@ -117,7 +117,11 @@ impl Catalog {
     }
 
     /// Takes all of these for all that the source has. Readers see the old list or the new one, nothing between.
-    pub fn replace(&self, source: Source, secrets: Vec<WatchedSecret>) {
+    pub fn replace(
+        &self,
+        source: Source,
+        secrets: impl IntoIterator<Item = impl Into<Description>>,
+    ) {
         let mut relist = self.relist(source);
         for secret in secrets {
             relist.add(secret);
@@ -147,8 +151,8 @@ impl Catalog {
         self.write(|namespaces| namespaces.exchange(before.as_ref(), after.as_ref()));
     }
 
-    fn item(&self, secret: WatchedSecret) -> Option<Item> {
-        let read = Description::from(secret).read_by(self.0.identity)?;
+    fn item(&self, secret: impl Into<Description>) -> Option<Item> {
+        let read = secret.into().read_by(self.0.identity)?;
         Some(match read {
             Ok(secret) => Item::Usable(Arc::new(secret)),
             Err(broken) => Item::Broken(Arc::new(broken)),
@@ -188,7 +192,7 @@ pub struct Relist {
 
 impl Relist {
     /// Takes in a secret of the list. One that the catalog has already, unchanged, takes no memory again.
-    pub fn add(&mut self, secret: WatchedSecret) {
+    pub fn add(&mut self, secret: impl Into<Description>) {
         if let Some(item) = self.catalog.item(secret) {
             let item = self.catalog.told().of(self.source).known(item);
             self.objects.insert(item);
@@ -576,7 +580,7 @@ mod tests {
                         told.remove(&(source.as_str(), n, o));
                     }
                     Change::Replace(source, list) => {
-                        catalog.replace(source, list.iter().copied().map(made).collect());
+                        catalog.replace(source, list.iter().copied().map(made));
                         told.retain(|(name, _, _), _| *name != source.as_str());
                         for one in list {
                             told.insert((source.as_str(), one.0, one.1), (source, one));
@@ -587,7 +591,7 @@ mod tests {
             let fresh = Catalog::new();
             for source in Source::ALL {
                 let list = told.values().filter(|(of, _)| *of == source).map(|(_, one)| made(*one));
-                fresh.replace(source, list.collect());
+                fresh.replace(source, list);
             }
             prop_assert_eq!(catalog.counts(), fresh.counts());
             for namespace in ["n0", "n1"] {

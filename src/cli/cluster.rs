@@ -24,6 +24,22 @@ use crate::{access::AccessError, causes::one_line};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterArguments {
+    #[command(flatten)]
+    place: PlaceArguments,
+
+    /// Act as this user, which takes the right to impersonate them
+    #[arg(long = "as", value_name = "USER", value_parser = username)]
+    user: Option<String>,
+
+    /// A group to act as, beside the user; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP", value_parser = group, requires = "user")]
+    groups: Vec<String>,
+}
+
+/// Which cluster, and where in it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(super) struct PlaceArguments {
     /// The kubeconfig; without it that of $KUBECONFIG, ~/.kube/config, or the account of the pod that this runs in
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -35,14 +51,6 @@ pub(super) struct ClusterArguments {
     /// The namespace; without it that of the context
     #[arg(short, long, value_name = "NAMESPACE", value_parser = namespace)]
     namespace: Option<String>,
-
-    /// Act as this user, which takes the right to impersonate them
-    #[arg(long = "as", value_name = "USER", value_parser = username)]
-    user: Option<String>,
-
-    /// A group to act as, beside the user; may be repeated
-    #[arg(long = "as-group", value_name = "GROUP", value_parser = group, requires = "user")]
-    groups: Vec<String>,
 }
 
 /// Why there is no way to a cluster.
@@ -114,12 +122,12 @@ impl Caller {
 impl ClusterArguments {
     /// The namespace of the flag.
     pub(super) fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
+        self.place.namespace()
     }
 
     /// A client for the cluster, as whom the flags say. Its default namespace is the one that is meant.
     pub(super) async fn client(&self) -> Result<Client, ClusterError> {
-        let mut config = config(self.kubeconfig.as_deref(), self.context.as_deref(), "").await?;
+        let mut config = self.place.config("").await?;
         if let Some(user) = &self.user {
             // All of it, lest a group or an extra that the kubeconfig names goes with another user.
             let identity = &mut config.auth_info;
@@ -128,10 +136,32 @@ impl ClusterArguments {
             identity.impersonate_groups = Some(self.groups.clone());
             identity.impersonate_user_extra = None;
         }
+        connect(config)
+    }
+}
+
+impl PlaceArguments {
+    /// The namespace of the flag.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// A client for the cluster. Its default namespace is the one that is meant; `otherwise` is what can be done without.
+    pub(super) async fn client(&self, otherwise: &'static str) -> Result<Client, ClusterError> {
+        connect(self.config(otherwise).await?)
+    }
+
+    async fn config(&self, otherwise: &'static str) -> Result<Config, ClusterError> {
+        let mut config = config(
+            self.kubeconfig.as_deref(),
+            self.context.as_deref(),
+            otherwise,
+        )
+        .await?;
         if let Some(namespace) = &self.namespace {
             config.default_namespace.clone_from(namespace);
         }
-        connect(config)
+        Ok(config)
     }
 }
 

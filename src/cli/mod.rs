@@ -18,13 +18,18 @@ use crate::{
 
 mod certs;
 mod cluster;
+mod explain;
+mod explanation;
 mod inject;
 mod keys;
+mod namespace;
+mod rights;
 mod secret;
 mod serve;
 mod settings;
 mod table;
 mod values;
+mod workloads;
 
 const LOGGING: &str = "Logging";
 
@@ -49,6 +54,7 @@ pub struct Cli {
 enum Command {
     Serve(serve::Serve),
     Inject(inject::Inject),
+    Explain(explain::Explain),
     Secret(secret::Secret),
     Keys(keys::Keys),
     Certs(certs::Certs),
@@ -73,14 +79,17 @@ pub fn run() -> ExitCode {
 fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
     let level = match cli.command {
         Command::Serve(_) => LogFilter::INFO,
-        Command::Inject(_) | Command::Secret(_) | Command::Keys(_) | Command::Certs(_) => {
-            LogFilter::ERROR
-        }
+        Command::Inject(_)
+        | Command::Explain(_)
+        | Command::Secret(_)
+        | Command::Keys(_)
+        | Command::Certs(_) => LogFilter::ERROR,
     };
     telemetry::init(cli.log_format, &cli.log_level.unwrap_or(level))?;
     match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Inject(inject) => inject.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Secret(secret) => secret.run(),
         Command::Keys(keys) => keys.run(),
         Command::Certs(certs) => certs.run(),

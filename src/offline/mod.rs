@@ -4,6 +4,7 @@
 //! of its pod templates gets what its pods would get.
 
 mod report;
+mod running;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -20,6 +21,8 @@ use crate::inject::stamp::{Answers, Stamping, WorkloadRequest, stamp};
 use crate::inject::{self, Decision, Denial, Request, guard, identity, patch, template};
 
 pub use report::{Fate, Row, Subject};
+use running::Facts;
+pub use running::NOT_SEEN;
 
 /// For whom and with what.
 #[derive(Debug)]
@@ -98,6 +101,25 @@ pub enum OfflineError {
 impl Offline<'_> {
     /// Works on a document: one object, or a `List` of them. What is no pod and has no pod template stays as it is.
     pub fn document(&self, document: Value) -> Result<Outcome, OfflineError> {
+        self.work(document, Origin::Requester)
+    }
+
+    /// What is decided about a pod that runs, as it is, and how that differs from what it got. Whose it is it says itself,
+    /// else it is taken for the requester's. `exists` says whether there is a Secret of this name.
+    pub fn running(
+        &self,
+        pod: Value,
+        exists: impl Fn(&str) -> bool,
+    ) -> Result<Outcome, OfflineError> {
+        let facts = Facts::of(&pod);
+        let mut outcome = self.work(pod, Origin::Past)?;
+        for subject in &mut outcome.subjects {
+            subject.compare(&facts, self.catalog, &exists);
+        }
+        Ok(outcome)
+    }
+
+    fn work(&self, document: Value, origin: Origin) -> Result<Outcome, OfflineError> {
         let pointers: Vec<_> = objects(&document)
             .into_iter()
             .map(|(pointer, _)| pointer)
@@ -109,12 +131,17 @@ impl Offline<'_> {
             subjects: vec![],
         };
         for pointer in pointers {
-            self.object(&mut outcome, &pointer)?;
+            self.object(&mut outcome, &pointer, origin)?;
         }
         Ok(outcome)
     }
 
-    fn object(&self, outcome: &mut Outcome, base: &str) -> Result<(), OfflineError> {
+    fn object(
+        &self,
+        outcome: &mut Outcome,
+        base: &str,
+        origin: Origin,
+    ) -> Result<(), OfflineError> {
         let Some(object) = outcome.document.pointer(base) else {
             return Ok(());
         };
@@ -151,7 +178,8 @@ impl Offline<'_> {
             namespace,
         };
         if is_pod {
-            work.pod(outcome, base)
+            let subject = work.subject(None);
+            work.decide(outcome, base, subject, origin)
         } else {
             work.workload(outcome, base)
         }
@@ -165,6 +193,8 @@ enum Origin {
     Requester,
     /// A controller of Kubernetes, from a template of that object.
     Controller,
+    /// Nobody any more: it runs.
+    Past,
 }
 
 /// One object at work.
@@ -175,13 +205,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn pod(&self, outcome: &mut Outcome, base: &str) -> Result<(), OfflineError> {
-        self.decide(
-            outcome,
-            base,
-            Subject::new(&self.title, None),
-            Origin::Requester,
-        )
+    fn subject(&self, template: Option<&str>) -> Subject {
+        Subject::new(&self.title, &self.namespace, template)
     }
 
     /// Stamps the workload, then treats each template as a controller's pod: its stamp names the owner.
@@ -211,7 +236,7 @@ impl Work<'_> {
                 Stamping::Skip(_) | Stamping::Follow(_) => {}
                 Stamping::Ask(names) => {
                     let stamp = names.into_iter().next().unwrap_or_default().to_owned();
-                    let subject = Subject::new(&self.title, None);
+                    let subject = self.subject(None);
                     outcome
                         .subjects
                         .push(subject.denied(&Denial::ForeignStamp { stamp }));
@@ -222,7 +247,7 @@ impl Work<'_> {
                     warnings = stamp.warnings.iter().map(ToString::to_string).collect();
                 }
                 Stamping::Deny(denial) => {
-                    let subject = Subject::new(&self.title, None);
+                    let subject = self.subject(None);
                     outcome.subjects.push(subject.denied(&denial));
                     return Ok(());
                 }
@@ -235,7 +260,7 @@ impl Work<'_> {
         self.apply(outcome, operations)?;
         for pointer in &pointers {
             let place = (pointers.len() > 1).then_some(pointer.as_str());
-            let mut subject = Subject::new(&self.title, place);
+            let mut subject = self.subject(place);
             // Those of the workload as a whole stand with its first template.
             subject.warnings.append(&mut warnings);
             self.decide(
@@ -282,6 +307,12 @@ impl Work<'_> {
                     }
                 }
             }
+            (Origin::Past, requester, stamp) => of_running(
+                pod,
+                stamp,
+                requester.and(person),
+                self.offline.settings.identity,
+            ),
             (Origin::Controller, _, Some(stamp)) => Owner {
                 name: Some(stamp),
                 rule: Rule::Stamp,
@@ -290,7 +321,7 @@ impl Work<'_> {
                 name: None,
                 rule: Rule::no_stamp(self.offline.settings.identity),
             },
-            (_, None, _) => Owner {
+            (Origin::Requester | Origin::Controller, None, _) => Owner {
                 name: None,
                 rule: Rule::Unknown,
             },
@@ -378,6 +409,27 @@ impl Work<'_> {
         outcome.patch.extend(operations);
         Ok(())
     }
+}
+
+/// Whose a pod is that runs.
+fn of_running<'p>(
+    pod: &'p Pod<'p>,
+    stamp: Option<&'p str>,
+    person: Option<&'p str>,
+    identity: Identity,
+) -> Owner<'p> {
+    let made = pod
+        .metadata
+        .as_ref()
+        .is_some_and(|metadata| metadata.controller().is_some());
+    let (name, rule) = match (stamp, made, person) {
+        (Some(stamp), true, _) => (Some(stamp), Rule::Stamp),
+        (Some(stamp), false, _) => (Some(stamp), Rule::Recorded),
+        (None, true, _) => (None, Rule::no_stamp(identity)),
+        (None, false, Some(person)) => (Some(person), Rule::Requester),
+        (None, false, None) => (None, Rule::Unknown),
+    };
+    Owner { name, rule }
 }
 
 /// A workload as proofs would know it.

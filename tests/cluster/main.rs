@@ -19,6 +19,7 @@ mod acting;
 mod adopt;
 mod attacks;
 mod canary;
+mod command_line;
 mod controllers;
 mod entering;
 mod events;
@@ -39,6 +40,7 @@ mod project;
 mod reinvocation;
 mod second_key;
 mod secret_guard;
+mod secret_list;
 #[allow(
     dead_code,
     reason = "shared with the demo; each program uses a part of it"
@@ -111,6 +113,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         reinvocation::trials(harness),
         in_use::trials(harness),
         second_key::trials(harness),
+        secret_list::trials(harness),
     ]
     .into_iter()
     .flatten()

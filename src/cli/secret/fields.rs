@@ -2,10 +2,10 @@
 //!
 //! <https://kubernetes.io/docs/reference/using-api/server-side-apply/#managed-fields>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use crate::inject::annotations::SIZES;
 
@@ -41,11 +41,19 @@ struct MetadataFields {
 }
 
 /// Names of the members of a map, each after `f:`, and `.` for the map itself.
-type Names = BTreeMap<String, IgnoredAny>;
+#[derive(Debug, Clone, Default)]
+struct Names(BTreeSet<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map = HashMap::<String, IgnoredAny>::deserialize(deserializer)?;
+        Ok(Self(map.into_keys().collect()))
+    }
+}
 
 /// A key of a Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Key {
+pub(in crate::cli) struct Key {
     pub(super) name: String,
     /// The length of its value in bytes, where that is certain.
     pub(super) size: Option<u64>,
@@ -88,14 +96,15 @@ impl Entry {
         let Fields {
             data, string_data, ..
         } = &self.fields_v1;
-        data.keys()
-            .chain(string_data.keys())
+        data.0
+            .iter()
+            .chain(&string_data.0)
             .filter_map(|name| name.strip_prefix("f:"))
     }
 
     fn wrote_sizes(&self) -> bool {
         let annotations = &self.fields_v1.metadata.annotations;
-        annotations.contains_key(&format!("f:{SIZES}"))
+        annotations.0.contains(&format!("f:{SIZES}"))
     }
 }
 

@@ -11,12 +11,12 @@ use super::{
     filter::Filter,
     metadata::{Metadata, Secrets},
     output::{print_json, print_yaml},
-    rights,
     summary::{Summary, SummaryList},
     uses::Uses,
 };
 use crate::cli::{
     cluster::{Caller, ClusterArguments},
+    rights,
     table::{Table, WARNING},
     written,
 };
@@ -87,8 +87,8 @@ impl List {
         let namespace = (!self.all_namespaces).then_some(namespace);
         let secrets = Secrets::new(client.clone(), namespace.clone());
         let known = secrets.all().await;
-        let known =
-            known.map_err(|error| rights::explained(error, &caller, namespace.as_deref()))?;
+        let known = known
+            .map_err(|error| rights::explained(error, "secrets", &caller, namespace.as_deref()))?;
         let mut chosen: Vec<_> = known
             .iter()
             .filter(|secret| self.is_asked_for(secret, &caller) && self.filter.takes(secret))

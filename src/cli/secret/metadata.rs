@@ -29,11 +29,11 @@ const FIELD_MANAGER: &str = "keyporter";
 /// A Secret without its values.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Metadata {
-    pub(super) namespace: String,
+pub(in crate::cli) struct Metadata {
+    pub(in crate::cli) namespace: String,
     /// The name of the Kubernetes object.
     #[serde(rename = "name")]
-    pub(super) object: String,
+    pub(in crate::cli) object: String,
     pub(super) resource_version: String,
     /// RFC 3339, UTC, whole seconds: text order is time order.
     #[serde(rename = "creationTimestamp", default)]
@@ -75,7 +75,7 @@ struct List {
 }
 
 /// The Secrets of a namespace, or of all.
-pub(super) struct Secrets {
+pub(in crate::cli) struct Secrets {
     client: Client,
     namespace: Option<String>,
 }
@@ -136,7 +136,7 @@ impl Metadata {
     }
 
     /// Its keys, sorted by name; `None` where nobody knows them.
-    pub(super) fn keys(&self) -> Option<Vec<Key>> {
+    pub(in crate::cli) fn keys(&self) -> Option<Vec<Key>> {
         let sizes = self.annotation(|annotations| annotations.sizes.as_ref());
         fields::keys(&self.managed_fields, sizes)
     }
@@ -154,7 +154,7 @@ impl Metadata {
     }
 
     /// As keyporter's rules read it. Of keys that nobody knows those are taken to be there that its kind needs.
-    pub(super) fn description(&self) -> secret::Description {
+    pub(in crate::cli) fn description(&self) -> secret::Description {
         let keys = match self.keys() {
             Some(keys) => keys.into_iter().map(|key| key.name).collect(),
             None => needed(self.kind().unwrap_or_default()),
@@ -252,7 +252,7 @@ impl fmt::Display for Metadata {
 
 impl Secrets {
     /// Those of one namespace; of all with `None`.
-    pub(super) fn new(client: Client, namespace: Option<String>) -> Self {
+    pub(in crate::cli) fn new(client: Client, namespace: Option<String>) -> Self {
         Self { client, namespace }
     }
 
@@ -272,7 +272,7 @@ impl Secrets {
     }
 
     /// Those of the project, too. Label selectors know no "or".
-    pub(super) async fn all(&self) -> Result<Vec<Metadata>, RequestError> {
+    pub(in crate::cli) async fn all(&self) -> Result<Vec<Metadata>, RequestError> {
         let konduktors = format!("{}={}", names::KONDUKTOR_MARK, names::KONDUKTOR_PARENT);
         let mut found = BTreeMap::new();
         for selector in [names::KIND, &konduktors] {

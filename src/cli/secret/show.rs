@@ -14,12 +14,12 @@ use super::{
     age::age,
     metadata::{Metadata, Secrets},
     output::{print_json, print_yaml},
-    rights,
     summary::{Key, Summary, SummaryList, told},
     uses::Uses,
 };
 use crate::cli::{
     cluster::{Caller, ClusterArguments},
+    rights,
     table::{WARNING, printable},
     written,
 };
@@ -70,7 +70,8 @@ impl Show {
         let namespace = client.default_namespace().to_owned();
         let secrets = Secrets::new(client.clone(), Some(namespace.clone()));
         let known = secrets.all().await;
-        let known = known.map_err(|error| rights::explained(error, &caller, Some(&namespace)))?;
+        let known = known
+            .map_err(|error| rights::explained(error, "secrets", &caller, Some(&namespace)))?;
         let chosen: Vec<_> = known
             .iter()
             .filter(|secret| self.is_asked_for(secret, &caller))

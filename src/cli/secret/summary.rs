@@ -6,7 +6,10 @@
 use serde::Serialize;
 
 use super::{metadata::Metadata, uses::Uses};
-use crate::inject::secret::{Broken, Secret};
+use crate::inject::{
+    layout::Layout,
+    secret::{Broken, Secret},
+};
 
 /// All that a command lists.
 #[derive(Debug, Serialize)]
@@ -181,7 +184,7 @@ impl Summary {
 
 fn keys(secret: &Metadata, usable: Option<&Secret>) -> Option<Vec<Key>> {
     let layout = usable.and_then(|secret| secret.layout.as_ref());
-    let paths = layout.map(|layout| layout.items()).unwrap_or_default();
+    let paths = layout.map(Layout::items).unwrap_or_default();
     let executables = secret.executables();
     let keys = secret.keys()?.into_iter().map(|key| {
         let item = paths.iter().find(|item| *item.key == *key.name);
@@ -213,8 +216,8 @@ pub(super) fn told(bytes: u64) -> String {
     match unit {
         None => format!("{bytes}B"),
         Some((unit, name)) => {
-            let tenths = (u128::from(bytes) * 10 / u128::from(unit)) as u64;
-            format!("{}.{}{name}B", tenths / 10, tenths % 10)
+            let tenth = (bytes % unit) * 10 / unit;
+            format!("{}.{tenth}{name}B", bytes / unit)
         }
     }
 }

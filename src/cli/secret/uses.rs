@@ -298,13 +298,13 @@ mod tests {
     }
 
     fn told(uses: &Uses, secret: &Metadata) -> String {
-        let (users, all) = uses.of(secret);
-        let users = users
+        let (list, all) = uses.of(secret);
+        let names = list
             .iter()
             .map(|user| format!("{}/{} {}", user.kind, user.name, user.pods));
-        let mut users: Vec<_> = users.collect();
-        users.extend((!all).then(|| "?".to_owned()));
-        users.join(", ")
+        let mut names: Vec<_> = names.collect();
+        names.extend((!all).then(|| "?".to_owned()));
+        names.join(", ")
     }
 
     #[test]

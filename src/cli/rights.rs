@@ -8,20 +8,25 @@ use crate::{
 /// What lets a person list secrets, pods and workloads: `deploy/examples/roles.yaml`.
 const VIEWER: &str = "keyporter-viewer";
 
-/// Why secrets could not be listed, and the way out.
+/// Why something could not be listed, and the way out.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::cli) enum ListError {
+pub(super) enum ListError {
     #[error(
-        "you may not list secrets {place}: the role {VIEWER} allows it, and an administrator gives it by `{command}`"
+        "you may not list {what} {place}: the role {VIEWER} allows it, and an administrator gives it by `{command}`"
     )]
-    Forbidden { place: String, command: String },
+    Forbidden {
+        what: &'static str,
+        place: String,
+        command: String,
+    },
     #[error(transparent)]
     Other(RequestError),
 }
 
 /// `None` stands for all namespaces.
-pub(in crate::cli) fn explained(
+pub(super) fn explained(
     error: RequestError,
+    what: &'static str,
     caller: &Caller,
     namespace: Option<&str>,
 ) -> ListError {
@@ -48,7 +53,11 @@ pub(in crate::cli) fn explained(
             ),
         ),
     };
-    ListError::Forbidden { place, command }
+    ListError::Forbidden {
+        what,
+        place,
+        command,
+    }
 }
 
 /// As users' secrets have it in their names.
@@ -96,13 +105,16 @@ mod tests {
             (Some("vision"), "rolebinding"),
             (None, "clusterrolebinding"),
         ] {
-            let told = explained(refused(403), &caller, namespace).to_string();
+            let told = explained(refused(403), "secrets", &caller, namespace).to_string();
             assert!(told.ends_with(subject), "{told}");
             assert!(
                 told.contains(&format!("kubectl create {binding} ")),
                 "{told}"
             );
         }
-        assert_eq!(explained(refused(500), &caller, None).to_string(), "no");
+        assert_eq!(
+            explained(refused(500), "secrets", &caller, None).to_string(),
+            "no"
+        );
     }
 }
