@@ -15,7 +15,7 @@
 //!
 //! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
 //! `webhook -> {access, events, ownership}`; `{events, ownership} -> referents`;
-//! `{access, catalog, events, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
+//! `{access, catalog, events, folder, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
 //! reads its imports.
 //!
 //! # Invariants
@@ -75,6 +75,7 @@ pub mod certificates;
 pub mod cli;
 pub mod documents;
 pub mod events;
+pub mod folder;
 pub mod inject;
 pub mod metrics;
 pub mod offline;

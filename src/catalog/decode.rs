@@ -29,7 +29,12 @@ const LABELS: [&str; 8] = [
 
 /// The annotations that rules read. Others are skipped unseen: `kubectl.kubernetes.io/last-applied-configuration`
 /// repeats the values.
-const ANNOTATIONS: [&str; 3] = [names::OWNER, names::LAYOUT, names::INJECTION];
+const ANNOTATIONS: [&str; 4] = [
+    names::OWNER,
+    names::LAYOUT,
+    names::EXECUTABLE,
+    names::INJECTION,
+];
 
 /// A Secret as watches and files give it, without its values: of `data` and `stringData` there are the key names and the
 /// lengths of the values.

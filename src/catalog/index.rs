@@ -604,7 +604,7 @@ mod tests {
                 }
             }
             for source in Source::ALL {
-                catalog.replace(source, Vec::new());
+                catalog.replace(source, Vec::<WatchedSecret>::new());
             }
             prop_assert_eq!(catalog.counts(), Counts::default());
             prop_assert!(catalog.read(Namespaces::is_empty));

@@ -3,6 +3,7 @@
 use std::{
     env, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -14,10 +15,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
     core::request,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 
-use super::values::{group, namespace, username};
+use super::values::{group, namespace, timeout, username};
 use crate::{access::AccessError, causes::one_line};
 
 /// Flags of commands for people, as kubectl has them.
@@ -51,6 +52,10 @@ pub(super) struct PlaceArguments {
     /// The namespace; without it that of the context
     #[arg(short, long, value_name = "NAMESPACE", value_parser = namespace)]
     namespace: Option<String>,
+
+    /// How long to wait for the API server, such as 5s or 2m; a number alone is seconds, 0 waits for ever
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    request_timeout: Option<Duration>,
 }
 
 /// Why there is no way to a cluster.
@@ -161,6 +166,12 @@ impl PlaceArguments {
         if let Some(namespace) = &self.namespace {
             config.default_namespace.clone_from(namespace);
         }
+        if let Some(timeout) = self.request_timeout {
+            let timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+            config.connect_timeout = timeout;
+            config.read_timeout = timeout;
+            config.write_timeout = timeout;
+        }
         Ok(config)
     }
 }
@@ -264,9 +275,33 @@ pub(super) async fn ask<T: DeserializeOwned>(
 }
 
 impl RequestError {
+    /// What an answer that is no success says.
+    pub(super) fn refused(code: u16, answer: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Status {
+            message: String,
+        }
+        // A proxy on the way answers in forms of its own.
+        let sentence = match serde_json::from_slice(answer) {
+            Ok(Status { message }) => in_one_line(&message),
+            Err(_) => {
+                format!("the API server, or a proxy on the way to it, answers with code {code}")
+            }
+        };
+        Self::Refused { code, sentence }
+    }
+
+    /// The code of a refusal.
+    pub(super) fn code(&self) -> Option<u16> {
+        match self {
+            Self::Refused { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+
     /// Whether it takes a right that the caller has not.
     pub(super) fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Refused { code: 403, .. })
+        self.code() == Some(403)
     }
 }
 
@@ -280,17 +315,17 @@ impl From<AccessError> for RequestError {
     }
 }
 
+/// Webhooks of others may say something of several lines.
+fn in_one_line(sentence: &str) -> String {
+    sentence.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 impl From<kube::Error> for RequestError {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::Refused {
                 code: status.code,
-                // Webhooks of others may say something of several lines.
-                sentence: status
-                    .message
-                    .split_whitespace()
-                    .collect::<Vec<_>>()
-                    .join(" "),
+                sentence: in_one_line(&status.message),
             },
             // Credentials that expire are fetched anew with a request.
             kube::Error::Service(error) => match error.downcast_ref() {

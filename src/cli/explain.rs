@@ -12,6 +12,7 @@ use kube::{Client, Resource, api::ListParams, core::Request};
 use serde_json::{Value, json};
 
 use super::{
+    UsageError,
     cluster::{Caller, PlaceArguments, RequestError, ask},
     explanation::{self, Denied},
     namespace::{Namespace, Webhooks},
@@ -311,7 +312,7 @@ impl Explain {
 }
 
 /// The name of the pod, from what kubectl's users write.
-fn pod(words: &[String]) -> Result<Option<&str>, Box<dyn Error>> {
+fn pod(words: &[String]) -> Result<Option<&str>, UsageError> {
     const KINDS: [&str; 3] = ["pod", "pods", "po"];
     let (kind, name) = match words {
         [] => return Ok(None),
@@ -321,11 +322,10 @@ fn pod(words: &[String]) -> Result<Option<&str>, Box<dyn Error>> {
     if KINDS.contains(&kind) && !name.is_empty() {
         Ok(Some(name))
     } else {
-        Err(format!(
+        Err(UsageError(format!(
             "only pods are explained, and {:?} is none; name one of its pods, or its file with -f",
             words.join(" ")
-        )
-        .into())
+        )))
     }
 }
 

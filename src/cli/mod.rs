@@ -71,7 +71,11 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", one_line(error.as_ref()));
-            ExitCode::FAILURE
+            if error.is::<UsageError>() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -95,6 +99,11 @@ fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
         Command::Certs(certs) => certs.run(),
     }
 }
+
+/// A mistake in the command line that shows only when it is looked at as a whole.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
 
 /// What came of writing to standard output. A reader that closed the pipe early has seen what it wanted.
 fn written(outcome: io::Result<()>) -> Result<(), Box<dyn Error>> {

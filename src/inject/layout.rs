@@ -1,10 +1,10 @@
-//! The layout annotation: which file each data key becomes.
+//! The annotations for layout and executables: which file each data key becomes.
 //!
 //! Keys of a Secret are flat (`[-._a-zA-Z0-9]+`), a folder of files is not. The layout maps a key to the relative path
-//! at which its file is to lie; the kubelet makes the folders (`items` of a Secret volume).
+//! at which its file is to lie; the kubelet makes the folders (`items` of a Secret volume). Files that may be run are listed.
 //! <https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/volume/>
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
@@ -29,6 +29,8 @@ pub struct Item {
     pub key: Box<str>,
     /// Its path relative to the mount.
     pub path: Box<str>,
+    /// Whether it may be run.
+    pub executable: bool,
 }
 
 /// Why a layout cannot be used.
@@ -37,6 +39,11 @@ pub enum LayoutError {
     /// Not a JSON object of strings.
     #[error("not a JSON map from data key to path, such as {{\"key\": \"folder/file\"}}")]
     NotAMap,
+    /// Not a JSON list of strings.
+    #[error(
+        "the annotation keyporter.dev/executable is not a JSON list of data keys, such as [\"key\"]"
+    )]
+    NotAList,
     /// The map names a key twice.
     #[error("the key {0:?} stands there twice")]
     KeyTwice(String),
@@ -53,7 +60,7 @@ pub enum LayoutError {
     #[error("the path {0:?} cannot be a file path")]
     Unusable(String),
     /// Two keys at one path.
-    #[error("two keys lie at the path {0:?}")]
+    #[error("two files lie at the path {0:?}")]
     PathTwice(String),
     /// One key's file would be a folder of another's.
     #[error("the path {inner:?} lies below {outer:?}, which is a file")]
@@ -66,10 +73,21 @@ pub enum LayoutError {
 }
 
 impl Layout {
-    /// Reads the annotation's JSON for a Secret with these keys. Entries for keys that the Secret does not have are
+    /// Reads the JSON of the annotations for a Secret with these keys. Entries for keys that the Secret does not have are
     /// checked, then left out: a key that was removed must not make the rest unusable.
-    pub fn read(json: &str, keys: &[Key]) -> Result<Self, LayoutError> {
-        let Entries(entries) = serde_json::from_str(json).map_err(|_| LayoutError::NotAMap)?;
+    pub fn read(
+        layout: Option<&str>,
+        executable: Option<&str>,
+        keys: &[Key],
+    ) -> Result<Self, LayoutError> {
+        let Entries(entries) = match layout {
+            Some(json) => serde_json::from_str(json).map_err(|_| LayoutError::NotAMap)?,
+            None => Entries(vec![]),
+        };
+        let executable: HashSet<String> = match executable {
+            Some(json) => serde_json::from_str(json).map_err(|_| LayoutError::NotAList)?,
+            None => HashSet::new(),
+        };
         let mut paths = HashMap::with_capacity(entries.len());
         for (key, path) in &entries {
             check_path(path)?;
@@ -79,10 +97,11 @@ impl Layout {
         }
         let items = keys.iter().map(|key| Item {
             path: paths.get(&*key.name).copied().unwrap_or(&key.name).into(),
+            executable: executable.contains(&*key.name),
             key: key.name.clone(),
         });
         let layout = Self(items.collect());
-        layout.check_together()?;
+        check_together(layout.0.iter().map(|item| &*item.path).collect())?;
         Ok(layout)
     }
 
@@ -91,32 +110,31 @@ impl Layout {
     pub fn items(&self) -> &[Item] {
         &self.0
     }
+}
 
-    /// No path twice, no file below a file. In the order of their components a path is followed at once by what lies
-    /// below it.
-    fn check_together(&self) -> Result<(), LayoutError> {
-        let mut paths: Vec<&str> = self.0.iter().map(|item| &*item.path).collect();
-        paths.sort_unstable_by(|a, b| a.split('/').cmp(b.split('/')));
-        for (outer, inner) in paths.iter().zip(paths.iter().skip(1)) {
-            if outer == inner {
-                return Err(LayoutError::PathTwice((*outer).to_owned()));
-            }
-            if inner
-                .strip_prefix(outer)
-                .is_some_and(|rest| rest.starts_with('/'))
-            {
-                return Err(LayoutError::BelowFile {
-                    outer: (*outer).to_owned(),
-                    inner: (*inner).to_owned(),
-                });
-            }
+/// No path twice, no file below a file. In the order of their components a path is followed at once by what lies
+/// below it.
+pub(crate) fn check_together(mut paths: Vec<&str>) -> Result<(), LayoutError> {
+    paths.sort_unstable_by(|a, b| a.split('/').cmp(b.split('/')));
+    for (outer, inner) in paths.iter().zip(paths.iter().skip(1)) {
+        if outer == inner {
+            return Err(LayoutError::PathTwice((*outer).to_owned()));
         }
-        Ok(())
+        if inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.starts_with('/'))
+        {
+            return Err(LayoutError::BelowFile {
+                outer: (*outer).to_owned(),
+                inner: (*inner).to_owned(),
+            });
+        }
     }
+    Ok(())
 }
 
 /// The rules of the API server for `items[].path`, and those of the file system below it.
-fn check_path(path: &str) -> Result<(), LayoutError> {
+pub(crate) fn check_path(path: &str) -> Result<(), LayoutError> {
     if path.starts_with('/') {
         return Err(LayoutError::Absolute(path.to_owned()));
     }
@@ -180,7 +198,8 @@ mod tests {
 
     #[test]
     fn keys_without_an_entry_lie_at_their_own_name() {
-        let layout = Layout::read(r#"{"b": "sub/deep/b.txt"}"#, &keys(&["a", "b"])).unwrap();
+        let layout =
+            Layout::read(Some(r#"{"b": "sub/deep/b.txt"}"#), None, &keys(&["a", "b"])).unwrap();
         let paths: Vec<_> = layout
             .items()
             .iter()
@@ -191,8 +210,31 @@ mod tests {
 
     #[test]
     fn an_entry_for_a_key_that_is_gone_is_left_out() {
-        let layout = Layout::read(r#"{"gone": "x"}"#, &keys(&["a"])).unwrap();
+        let layout =
+            Layout::read(Some(r#"{"gone": "x"}"#), Some(r#"["gone"]"#), &keys(&["a"])).unwrap();
         assert_eq!(layout.items().len(), 1);
+        assert!(!layout.items()[0].executable);
+    }
+
+    #[test]
+    fn executables_need_no_path_of_their_own() {
+        let layout = Layout::read(None, Some(r#"["b", "b"]"#), &keys(&["a", "b"])).unwrap();
+        let items: Vec<_> = layout
+            .items()
+            .iter()
+            .map(|item| (&*item.path, item.executable))
+            .collect();
+        assert_eq!(items, [("a", false), ("b", true)]);
+    }
+
+    #[rstest]
+    #[case("{}")]
+    #[case("")]
+    #[case("\"a\"")]
+    #[case("[1]")]
+    fn bad_executables(#[case] json: &str) {
+        let read = Layout::read(None, Some(json), &keys(&["a"]));
+        assert_eq!(read, Err(LayoutError::NotAList));
     }
 
     #[rstest]
@@ -214,14 +256,17 @@ mod tests {
     #[case(r#"{"a": "b/c"}"#, LayoutError::BelowFile { outer: "b".into(), inner: "b/c".into() })]
     #[case(r#"{"a": "x", "b": "x/y", "c": "x-"}"#, LayoutError::BelowFile { outer: "x".into(), inner: "x/y".into() })]
     fn bad_layouts(#[case] json: &str, #[case] expected: LayoutError) {
-        assert_eq!(Layout::read(json, &keys(&["a", "b", "c"])), Err(expected));
+        assert_eq!(
+            Layout::read(Some(json), None, &keys(&["a", "b", "c"])),
+            Err(expected)
+        );
     }
 
     #[test]
     fn a_part_that_is_too_long_is_refused() {
         let json = format!(r#"{{"a": "{}"}}"#, "x".repeat(256));
         assert!(matches!(
-            Layout::read(&json, &keys(&["a"])),
+            Layout::read(Some(&json), None, &keys(&["a"])),
             Err(LayoutError::Unusable(_))
         ));
     }

@@ -69,7 +69,8 @@ fn looks_shortened(label: &str) -> bool {
         .is_some_and(|(_, tail)| tail.len() == SHORTENED_HASH && tail.bytes().all(hex))
 }
 
-fn hash(text: &str, digits: usize) -> String {
+/// The first hex digits of the SHA-256 of a text.
+pub(crate) fn hash(text: &str, digits: usize) -> String {
     let digest = Sha256::digest(text.as_bytes());
     let mut hex: String = digest
         .iter()

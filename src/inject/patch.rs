@@ -95,7 +95,12 @@ struct SecretSource<'a> {
 struct Item<'a> {
     key: &'a str,
     path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<u32>,
 }
+
+/// The mode of files that may be run: the mode of the others, and that.
+const EXECUTABLE_MODE: u32 = 0o755;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -430,6 +435,7 @@ impl<'a> SecretSource<'a> {
                 .map(|item| Item {
                     key: &item.key,
                     path: &item.path,
+                    mode: item.executable.then_some(EXECUTABLE_MODE),
                 })
                 .collect()
         });
@@ -445,11 +451,13 @@ impl<'a> SecretSource<'a> {
         let mut items = vec![Item {
             key: git_ssh::key_name(secret),
             path: git_ssh::KEY_FILE,
+            mode: None,
         }];
         if secret.has_key(git_ssh::KNOWN_HOSTS) {
             items.push(Item {
                 key: git_ssh::KNOWN_HOSTS,
                 path: git_ssh::KNOWN_HOSTS,
+                mode: None,
             });
         }
         Self {

@@ -50,7 +50,9 @@ impl Kind {
         }
     }
 
-    fn of(word: &str) -> Option<Self> {
+    /// The kind that this word is for.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
@@ -138,7 +140,7 @@ pub struct Secret {
     pub on_reference: bool,
     /// Its keys, sorted by name.
     pub keys: Box<[Key]>,
-    /// Where the files lie that do not lie at their key's name.
+    /// Where the files lie that do not lie at their key's name, and which of them may be run.
     pub layout: Option<Layout>,
     /// `metadata.resourceVersion`.
     pub resource_version: Box<str>,
@@ -366,10 +368,13 @@ impl Description {
             }
             _ => {}
         }
-        let layout = self
-            .annotation(names::LAYOUT)
-            .map(|json| Layout::read(json, &self.keys))
-            .transpose()?;
+        let layout = match (
+            self.annotation(names::LAYOUT),
+            self.annotation(names::EXECUTABLE),
+        ) {
+            (None, None) => None,
+            (layout, executable) => Some(Layout::read(layout, executable, &self.keys)?),
+        };
         Ok((kind, scope, layout))
     }
 

@@ -39,6 +39,7 @@ mod pods;
 mod project;
 mod reinvocation;
 mod second_key;
+mod secret_cli;
 mod secret_guard;
 mod secret_list;
 #[allow(
@@ -114,6 +115,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         in_use::trials(harness),
         second_key::trials(harness),
         secret_list::trials(harness),
+        secret_cli::trials(harness),
     ]
     .into_iter()
     .flatten()

@@ -70,6 +70,22 @@ fn a_layout_becomes_items() {
 }
 
 #[test]
+fn files_that_may_be_run_have_the_mode_for_it() {
+    let secret = user("default", "tools", &["a", "run", "b"])
+        .layout(&json!({"b": "bin/b"}))
+        .annotation("keyporter.dev/executable", r#"["run", "gone"]"#);
+    let outcome = inject(&pod(json!({})), &shelves([secret]));
+    let items = json!([{"key": "a", "path": "a"}, {"key": "b", "path": "bin/b"}, {"key": "run", "path": "run", "mode": 0o755}]);
+    assert_eq!(outcome.at("/spec/volumes/0/secret/items"), &items);
+
+    let alone =
+        user("default", "tools", &["run"]).annotation("keyporter.dev/executable", r#"["run"]"#);
+    let outcome = inject(&pod(json!({})), &shelves([alone]));
+    let items = json!([{"key": "run", "path": "run", "mode": 0o755}]);
+    assert_eq!(outcome.at("/spec/volumes/0/secret/items"), &items);
+}
+
+#[test]
 fn without_a_default_secret_there_are_no_variables() {
     let outcome = inject(&pod(json!({})), &shelves([user("env", "token", &["T"])]));
     assert_eq!(outcome.env(0), Vec::<&str>::new());

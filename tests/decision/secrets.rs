@@ -95,6 +95,7 @@ fn our_label_decides_over_konduktors() {
 #[case::bobs_owner_id(user("env", "x", &["K"]).label("keyporter.dev/owner-id", &owner_id("bob")), "owner-id-mismatch")]
 #[case::its_owner_id(user("env", "x", &["K"]).label("keyporter.dev/owner-id", &owner_id("alice")), "ok")]
 #[case::layout(user("default", "x", &["K"]).annotation("keyporter.dev/layout", "[]"), "bad-layout")]
+#[case::executable_is_no_list(user("default", "x", &["K"]).annotation("keyporter.dev/executable", "K"), "bad-layout")]
 #[case::layout_upwards(user("default", "x", &["K"]).layout(&json!({"K": "../../etc/passwd"})), "bad-layout")]
 #[case::git_key(user("git-ssh", "x", &["id_rsa"]), "no-git-key")]
 #[case::credentials(user("image-pull", "x", &["config.json"]), "no-pull-credentials")]

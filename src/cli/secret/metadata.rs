@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Who is said to have written what is written here.
-const FIELD_MANAGER: &str = "keyporter";
+pub(super) const FIELD_MANAGER: &str = "keyporter";
 
 /// A Secret without its values.
 #[derive(Debug, Clone, Deserialize)]

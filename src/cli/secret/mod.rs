@@ -6,17 +6,33 @@ use clap::{Args, Subcommand};
 
 mod adopt;
 mod age;
+mod author;
+mod create;
+mod draft;
+mod env_file;
 mod fields;
 mod filter;
+mod git_key;
 mod judgement;
+mod limits;
 mod list;
+mod manifest;
+mod merge;
 pub(super) mod metadata;
 mod namesakes;
 pub(super) mod output;
 mod overview;
+mod present;
+mod prompt;
+mod refusal;
+mod registry;
 mod show;
+mod sources;
 mod summary;
+mod tree;
 mod uses;
+mod value;
+mod write;
 
 /// The secrets on a cluster
 #[derive(Debug, Args)]
@@ -27,6 +43,7 @@ pub(super) struct Secret {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Create(create::Create),
     Adopt(adopt::Adopt),
     #[command(visible_alias = "ls")]
     List(list::List),
@@ -39,6 +56,7 @@ impl Secret {
             .enable_all()
             .build()?;
         match self.command {
+            Command::Create(create) => runtime.block_on(create.run()),
             Command::Adopt(adopt) => runtime.block_on(adopt.run()),
             Command::List(list) => runtime.block_on(list.run()),
             Command::Show(show) => runtime.block_on(show.run()),
