@@ -36,6 +36,11 @@ mod write;
 
 /// The secrets on a cluster
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  keyporter secret create openai --kind env --prompt OPENAI_API_KEY
+  keyporter secret list
+  keyporter secret show openai")]
 pub(super) struct Secret {
     #[command(subcommand)]
     command: Command,
