@@ -66,7 +66,12 @@ pub(super) struct Explain {
     files: Vec<PathBuf>,
 
     /// A file or folder of Secrets, which stand for those of the cluster; may be repeated
-    #[arg(long = "secrets", value_name = "PATH", requires = "files")]
+    #[arg(
+        long = "secrets",
+        value_name = "PATH",
+        requires = "files",
+        conflicts_with = "pod"
+    )]
     secrets: Vec<PathBuf>,
 
     /// Whose new pod it is, without being asked: no right to impersonate them is needed. Without it a file is taken for

@@ -21,7 +21,7 @@ pub(super) struct Man {
 
 impl Man {
     pub(super) fn run(&self) -> Result<(), Box<dyn Error>> {
-        let command = Called::Alone.command();
+        let command = Called::Alone.command().disable_help_subcommand(true);
         let Some(directory) = &self.directory else {
             let mut page = vec![];
             Page::new(command).render(&mut page)?;

@@ -10,9 +10,11 @@
 #[path = "../support/https.rs"]
 mod https;
 
+mod explain;
 mod inject;
 mod inject_errors;
 mod program;
 mod readme;
 mod secret;
 mod serve;
+mod shell;

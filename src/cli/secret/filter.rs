@@ -7,7 +7,6 @@ use crate::inject::secret::Kind;
 
 /// All that is given has to hold.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Filter")]
 pub(super) struct Filter {
     /// Only with this text in the name, the use case or the name of a key, in capitals or not
     #[arg(value_name = "TEXT")]
