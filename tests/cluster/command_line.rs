@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     canary,
     harness::Cluster,
-    support::{Result, objects},
+    support::{Result, control_plane::ADMIN, objects},
 };
 
 /// What a run left behind.
@@ -68,8 +68,9 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn new(cluster: &Cluster, user: &str, namespace: &str) -> Result<Self> {
+        let group = (user == ADMIN).then_some("system:masters");
         Ok(Self {
-            kubeconfig: cluster.kubeconfig(user, None)?,
+            kubeconfig: cluster.kubeconfig(user, group)?,
             namespace: namespace.to_owned(),
         })
     }
@@ -132,6 +133,16 @@ pub(crate) async fn bind(
     });
     objects::create(&admin, binding).await?;
     objects::wait_until_allowed(&admin, namespace, user, counts).await
+}
+
+/// Makes the roles of `deploy/examples/roles.yaml`, as an administrator does.
+pub(crate) fn roles(cluster: &Cluster) -> Result<()> {
+    const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples/roles.yaml");
+    cluster
+        .kubectl(ADMIN)?
+        .run(&["apply", "--server-side", "-f", FILE])?
+        .ok()?;
+    Ok(())
 }
 
 /// Makes a role for a namespace.

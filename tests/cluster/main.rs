@@ -24,6 +24,7 @@ mod controllers;
 mod entering;
 mod events;
 mod examples;
+mod explain;
 mod foreign_secrets;
 mod harness;
 mod identity;
@@ -114,6 +115,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         reinvocation::trials(harness),
         in_use::trials(harness),
         second_key::trials(harness),
+        explain::trials(harness),
         secret_list::trials(harness),
         secret_cli::trials(harness),
     ]
