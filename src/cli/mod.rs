@@ -7,9 +7,12 @@
     reason = "the command line is where the program speaks"
 )]
 
-use std::{env, error::Error, io, process::ExitCode};
+use std::{env, error::Error, ffi::OsString, io, process::ExitCode};
 
-use clap::{FromArgMatches, Parser, Subcommand};
+use clap::{
+    FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use crate::{
     causes::one_line,
@@ -89,11 +92,13 @@ pub fn run() -> ExitCode {
     let mut command = called.command();
     let parsed = command
         .try_get_matches_from_mut(env::args_os())
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-        .map_err(|error| error.format(&mut command));
+        .and_then(|matches| {
+            let cli = Cli::from_arg_matches(&matches);
+            cli.map_err(|error| error.format(&mut command))
+        });
     match parsed {
         Ok(cli) => ended(execute(cli, called)),
-        Err(message) => usage(&message),
+        Err(message) => usage(message),
     }
 }
 
@@ -145,10 +150,22 @@ fn written(outcome: io::Result<()>) -> Result<(), Box<dyn Error>> {
 }
 
 /// Help and version come this way too, with exit code 0.
-fn usage(message: &clap::Error) -> ExitCode {
+fn usage(mut message: clap::Error) -> ExitCode {
+    hide_values(&mut message, env::args_os());
     // A reader that closed the pipe early has seen what it wanted.
     let _closed = message.print();
     u8::try_from(message.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// A word too many may be a part of a value that was not put in quotes, so it is not repeated; unless it resembles a flag.
+fn hide_values(message: &mut clap::Error, arguments: impl Iterator<Item = OsString>) {
+    let takes_values = arguments.skip(1).any(|argument| argument == "secret");
+    let is_a_slip = message.get(ContextKind::SuggestedArg).is_some();
+    if takes_values && message.kind() == ErrorKind::UnknownArgument && !is_a_slip {
+        let hidden = "(not shown, as it may be a part of a value)".to_owned();
+        message.insert(ContextKind::InvalidArg, ContextValue::String(hidden));
+        message.remove(ContextKind::Suggested);
+    }
 }
 
 #[cfg(test)]

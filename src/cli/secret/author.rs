@@ -17,9 +17,12 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{metadata::FIELD_MANAGER, present::Answer, value::Value};
-use crate::cli::{
-    UsageError,
-    cluster::{Caller, RequestError},
+use crate::{
+    cli::{
+        UsageError,
+        cluster::{Caller, RequestError},
+    },
+    inject::secret::Scope,
 };
 
 const JSON: &str = "application/json";
@@ -103,9 +106,13 @@ impl Author {
         Ok(())
     }
 
-    /// The name by which the API server knows who asks, impersonation included.
-    pub(super) async fn who_am_i(&self) -> Result<String, RequestError> {
-        Ok(Caller::ask(&self.client).await?.username)
+    /// Whose a secret of this scope is: a user's is that of whom the API server takes the caller for, impersonation
+    /// included.
+    pub(super) async fn owner(&self, scope: Scope) -> Result<Option<String>, RequestError> {
+        match scope {
+            Scope::User => Ok(Some(Caller::ask(&self.client).await?.username)),
+            Scope::Project => Ok(None),
+        }
     }
 
     /// Makes the Secret. Refused with code 409 where its name is taken.

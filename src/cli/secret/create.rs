@@ -122,7 +122,8 @@ impl Create {
         } else {
             Mode::Create
         };
-        write(&author, draft, mode).await
+        let owner = author.owner(draft.scope).await?;
+        write(&author, draft, owner.as_deref(), mode).await
     }
 
     fn draft(&self, name: &str) -> Result<Draft, Box<dyn Error>> {

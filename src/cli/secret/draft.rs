@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use super::{
     author::{Encoded, Written, WrittenMetadata},
     limits::{self, LimitError},
+    refusal::Refusal,
     registry,
     value::Value,
 };
@@ -106,6 +107,10 @@ pub(super) struct Draft {
     /// Keys to be taken away.
     pub(super) removed: BTreeSet<String>,
     pub(super) injection: Option<Injection>,
+    /// That of a secret which is not there yet, if nothing else is said.
+    pub(super) injection_when_new: Injection,
+    /// A secret that has keys beside those of the draft is left alone.
+    pub(super) is_all: bool,
     pub(super) use_case: Option<UseCase>,
     /// Of a manifest: what keyporter has nothing to do with.
     pub(super) labels: BTreeMap<String, String>,
@@ -131,6 +136,8 @@ impl Draft {
             files: vec![],
             removed: BTreeSet::new(),
             injection: None,
+            injection_when_new: Injection::Automatic,
+            is_all: false,
             use_case: None,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
@@ -141,6 +148,14 @@ impl Draft {
     /// What the Kubernetes object is called.
     pub(super) fn object(&self, owner: Option<&str>) -> String {
         object_name(&self.name, owner)
+    }
+
+    /// Whether this could be a secret, whatever is there already.
+    pub(super) fn check(&self) -> Result<(), Refusal> {
+        let content = self.content(Before::default())?;
+        limits::check_values(self.kind, &content.values)?;
+        limits::check_together(self.kind, &content.sizes())?;
+        Ok(())
     }
 
     /// Every file gets its key: beside values of this very draft, and those that a Secret has `before`.
@@ -187,7 +202,7 @@ impl Draft {
         };
         let mut annotations = self.annotations.clone();
         let mut annotate = |name: &str, value: String| annotations.insert(name.to_owned(), value);
-        let injection = self.injection.unwrap_or(Injection::Automatic);
+        let injection = self.injection.unwrap_or(self.injection_when_new);
         annotate(names::INJECTION, injection.as_str().to_owned());
         if let Some(use_case) = self.use_case {
             annotate(names::USE_CASE, use_case.to_string());
@@ -227,6 +242,15 @@ impl Draft {
             kubernetes_type: Some(kubernetes_type),
             data: encoded(&content.values),
         })
+    }
+}
+
+impl Content {
+    pub(super) fn sizes(&self) -> BTreeMap<String, u64> {
+        let values = self.values.iter();
+        values
+            .map(|(key, value)| (key.clone(), value.size()))
+            .collect()
     }
 }
 

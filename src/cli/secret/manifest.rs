@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     draft::{Draft, Injection, UseCase},
     git_key::{self, GitKeyError},
-    limits,
+    refusal::Refusal,
     registry::{self, RegistryError},
     sources::{SourceError, read_file, read_stdin},
     value::Value,
@@ -36,6 +36,8 @@ pub(super) struct Manifest {
 pub(super) enum ManifestError {
     #[error(transparent)]
     Source(#[from] SourceError),
+    #[error(transparent)]
+    Draft(#[from] Box<Refusal>),
     #[error("{0} is not UTF-8 text")]
     NotText(String),
     #[error("{file} has {documents} documents; one Secret is created at a time")]
@@ -229,8 +231,8 @@ fn parse(
     check_shape(&file, kind, &values)?;
 
     let mut draft = Draft::new(name, scope, kind);
-    limits::check_values(kind, &values).map_err(SourceError::from)?;
     draft.values = values;
+    draft.check().map_err(Box::new)?;
     draft.injection = injection;
     draft.use_case = use_case;
     draft.labels = labels;

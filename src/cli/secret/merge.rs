@@ -60,17 +60,21 @@ impl Merge {
         }
 
         let changes = Changes::of(draft, &content, &present);
+        let others = changes
+            .kept
+            .iter()
+            .filter(|key| !content.values.contains_key(*key));
+        let others: Vec<_> = others.cloned().collect();
+        if draft.is_all && !others.is_empty() {
+            let name = draft.name.clone();
+            return Err(Refusal::OtherKeys { name, keys: others });
+        }
         let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
         for (key, held) in &present.keys {
             sizes.insert(key.clone(), held.length as u64);
         }
         sizes.retain(|key, _| !draft.removed.contains(key));
-        sizes.extend(
-            content
-                .values
-                .iter()
-                .map(|(key, value)| (key.clone(), value.size())),
-        );
+        sizes.extend(content.sizes());
         if sizes.is_empty() {
             return Err(Refusal::NothingLeft(draft.name.clone()));
         }
@@ -223,6 +227,23 @@ impl fmt::Display for Changes {
 }
 
 fn check_same_secret(draft: &Draft, object: &str, present: &Present) -> Result<(), Refusal> {
+    let kind = check_same_name(draft, object, present)?;
+    if kind != draft.kind.as_str() {
+        return Err(Refusal::Kind {
+            name: draft.name.clone(),
+            is: kind.to_owned(),
+            wanted: draft.kind,
+        });
+    }
+    Ok(())
+}
+
+/// Whether the object holds the secret that the draft is of: what else may be called so is not touched. Gives the kind.
+pub(super) fn check_same_name<'a>(
+    draft: &Draft,
+    object: &str,
+    present: &'a Present,
+) -> Result<&'a str, Refusal> {
     let object = object.to_owned();
     let Some(kind) = present.kind() else {
         return Err(Refusal::NotKeyporters(object));
@@ -237,14 +258,7 @@ fn check_same_secret(draft: &Draft, object: &str, present: &Present) -> Result<(
         let name = name.to_owned();
         return Err(Refusal::OtherName { object, name });
     }
-    if kind != draft.kind.as_str() {
-        return Err(Refusal::Kind {
-            name: draft.name.clone(),
-            is: kind.to_owned(),
-            wanted: draft.kind,
-        });
-    }
-    Ok(())
+    Ok(kind)
 }
 
 /// Keys that are files keep their files, and all others are taken.

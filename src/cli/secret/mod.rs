@@ -4,6 +4,7 @@ use std::error::Error;
 
 use clap::{Args, Subcommand};
 
+mod add;
 mod adopt;
 mod age;
 mod author;
@@ -26,10 +27,13 @@ mod present;
 mod prompt;
 mod refusal;
 mod registry;
+mod remove;
+mod set_auth;
 mod show;
 mod sources;
 mod summary;
 mod tree;
+mod update;
 mod uses;
 mod value;
 mod write;
@@ -49,6 +53,11 @@ pub(super) struct Secret {
 #[derive(Debug, Subcommand)]
 enum Command {
     Create(create::Create),
+    Add(add::Add),
+    Update(update::Update),
+    #[command(name = "rm")]
+    Remove(remove::Remove),
+    SetAuth(set_auth::SetAuth),
     Adopt(adopt::Adopt),
     #[command(visible_alias = "ls")]
     List(list::List),
@@ -62,6 +71,10 @@ impl Secret {
             .build()?;
         match self.command {
             Command::Create(create) => runtime.block_on(create.run()),
+            Command::Add(add) => runtime.block_on(add.run()),
+            Command::Update(update) => runtime.block_on(update.run()),
+            Command::Remove(remove) => runtime.block_on(remove.run()),
+            Command::SetAuth(set_auth) => set_auth.run(),
             Command::Adopt(adopt) => runtime.block_on(adopt.run()),
             Command::List(list) => runtime.block_on(list.run()),
             Command::Show(show) => runtime.block_on(show.run()),

@@ -155,7 +155,7 @@ mod tests {
     #[case::carriage_return(b"abc\r", Some("abc"))]
     #[case::end(b"abc\x04", Some("abc"))]
     #[case::closed(b"abc", Some("abc"))]
-    #[case::backspace(b"ab\x7fc\x08\x08d\n", Some("ad"))]
+    #[case::backspace(b"ab\x7fc\x08\x08d\n", Some("d"))]
     #[case::of_a_wide_character("a\u{e4}\x7fb\n".as_bytes(), Some("ab"))]
     #[case::of_nothing(b"\x7fa\n", Some("a"))]
     #[case::kill(b"abc\x15d\n", Some("d"))]

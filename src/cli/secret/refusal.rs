@@ -45,13 +45,18 @@ pub(super) enum Refusal {
     RemovedAndGiven(String),
     #[error("secret {0} would have no key left; `keyporter secret rm {0}` deletes it")]
     NothingLeft(String),
-    #[error("there is no secret {name} {whose} in namespace {namespace}; {way_out}")]
+    #[error(
+        "there is no secret {name} {whose} in namespace {namespace}; `keyporter secret create` makes one"
+    )]
     NotThere {
         name: String,
         whose: &'static str,
         namespace: String,
-        way_out: String,
     },
+    #[error("secret {name} has other keys ({}); `keyporter secret update {name}` changes those", .keys.join(", "))]
+    OtherKeys { name: String, keys: Vec<String> },
+    #[error("{0}; or say --force")]
+    InUse(String),
     #[error("others change secret {0} at the same time; try again")]
     Restless(String),
     #[error("{0}; or say --replace, and this key takes the place of that one")]

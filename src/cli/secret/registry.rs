@@ -82,6 +82,10 @@ impl Registry {
 
 /// Whether the file has credentials for its registries.
 pub(super) fn check(file: &Value) -> Result<(), RegistryError> {
+    // A list would be taken for a map whose members are all absent.
+    if !file.bytes().trim_ascii_start().starts_with(b"{") {
+        return Err(RegistryError::NoConfig);
+    }
     let config: Config<'_> =
         serde_json::from_slice(file.bytes()).map_err(|_| RegistryError::NoConfig)?;
     if config.auths.values().any(Registry::has_credentials) {

@@ -79,6 +79,8 @@ pub(super) struct SourceArguments {
     docker_password_stdin: bool,
 }
 
+const ONE_KEY: &str = "kind git-ssh takes one private key: --from-file FILE";
+
 /// `KEY=VALUE` of the command line: never shown, not even where it is a mistake.
 #[derive(Clone)]
 struct Inline(Zeroizing<String>);
@@ -145,6 +147,14 @@ impl SourceArguments {
     /// Reads everything, asks for the rest, and puts it into the draft of a secret. Without a source, a person at the
     /// terminal is asked for a key and its value.
     pub(super) fn read_into(&self, draft: &mut Draft) -> Result<(), Box<dyn Error>> {
+        if draft.kind == Kind::GitSsh && self.from_file.is_empty() {
+            return Err(UsageError(ONE_KEY.to_owned()).into());
+        }
+        self.read_part_into(draft)
+    }
+
+    /// The same for a secret that has the rest already.
+    pub(super) fn read_part_into(&self, draft: &mut Draft) -> Result<(), Box<dyn Error>> {
         self.check_kind(draft.kind)?;
         let given = match draft.kind {
             Kind::GitSsh => self.git_key()?,
@@ -153,7 +163,7 @@ impl SourceArguments {
         };
         draft.values = given.values;
         draft.files = given.files;
-        limits::check_values(draft.kind, &draft.values)?;
+        draft.check()?;
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! Making and changing a secret.
 
-use std::{error::Error, io::Write as _};
+use std::{collections::BTreeMap, error::Error, io::Write as _};
 
 use super::{
     author::Author,
     draft::Draft,
     limits,
     merge::{Changes, Merge},
+    present::Answer,
     refusal::Refusal,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// How often a Secret that others change at the same time is tried.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 /// In the refusal of a second key for git.
 const SECOND_KEY: &str = "[rule: second-git-ssh]";
 
@@ -41,12 +42,12 @@ struct Done {
 }
 
 /// Makes the secret what the draft says, and tells what was done.
-pub(super) async fn write(author: &Author, draft: Draft, mode: Mode) -> Result<(), Box<dyn Error>> {
-    let owner = match draft.scope {
-        Scope::User => Some(author.who_am_i().await?),
-        Scope::Project => None,
-    };
-    let owner = owner.as_deref();
+pub(super) async fn write(
+    author: &Author,
+    draft: Draft,
+    owner: Option<&str>,
+    mode: Mode,
+) -> Result<(), Box<dyn Error>> {
     for warning in limits::warnings(draft.kind, &draft.values) {
         eprintln!("warning: {warning}");
     }
@@ -99,11 +100,7 @@ async fn create(
 /// Changes the secret that is there.
 async fn change(author: &Author, draft: &Draft, object: &str) -> Result<Done, Refusal> {
     for _ in 0..ATTEMPTS {
-        let answer = match author.present(object).await {
-            Ok(answer) => answer,
-            Err(error) if error.code() == Some(404) => return Err(not_there(author, draft)),
-            Err(error) => return Err(error.into()),
-        };
+        let answer = present(author, draft, object).await?;
         let merge = Merge::plan(draft, object, &answer)?;
         // No values are kept while others are on their way.
         drop(answer);
@@ -129,20 +126,22 @@ async fn change(author: &Author, draft: &Draft, object: &str) -> Result<Done, Re
     Err(Refusal::Restless(draft.name.clone()))
 }
 
-fn not_there(author: &Author, draft: &Draft) -> Refusal {
-    let name = draft.name.clone();
-    Refusal::NotThere {
-        whose: whose(draft.scope),
-        namespace: author.namespace.clone(),
-        way_out: format!("`keyporter secret create {name}` makes it"),
-        name,
-    }
-}
-
-pub(super) fn whose(scope: Scope) -> &'static str {
-    match scope {
-        Scope::User => "of yours",
-        Scope::Project => "of the project's",
+/// The secret as it is.
+pub(super) async fn present(
+    author: &Author,
+    draft: &Draft,
+    object: &str,
+) -> Result<Answer, Refusal> {
+    match author.present(object).await {
+        Err(error) if error.code() == Some(404) => Err(Refusal::NotThere {
+            name: draft.name.clone(),
+            whose: match draft.scope {
+                Scope::User => "of yours",
+                Scope::Project => "of the project's",
+            },
+            namespace: author.namespace.clone(),
+        }),
+        outcome => Ok(outcome?),
     }
 }
 
@@ -151,8 +150,9 @@ pub(super) fn whose(scope: Scope) -> &'static str {
 async fn replace(author: &Author, mut draft: Draft, sentence: &str) -> Result<Done, Refusal> {
     let refused = || Refusal::SecondKey(sentence.to_owned());
     let object = first_key(sentence, &author.namespace).ok_or_else(refused)?;
-    let answer = author.present(object).await.map_err(Refusal::from)?;
-    let present = answer.compare(&std::collections::BTreeMap::new())?;
+    let present = present(author, &draft, object)
+        .await?
+        .compare(&BTreeMap::new())?;
     if present.kind() != Some(Kind::GitSsh.as_str()) {
         return Err(refused());
     }
