@@ -74,8 +74,8 @@ pub(super) struct Explain {
     )]
     secrets: Vec<PathBuf>,
 
-    /// Whose new pod it is, without being asked: no right to impersonate them is needed. Without it a file is taken for
-    /// yours, and a running pod for whom it names
+    /// Whose new pod it would be; it takes no right to impersonate them, and all that is asked of the cluster is asked as
+    /// you. Without it a file is taken for yours. A running pod that names its owner stays theirs
     #[arg(long = "as", value_name = "USER", value_parser = username)]
     user: Option<String>,
 

@@ -113,7 +113,7 @@ impl fmt::Display for Rule {
             Self::OtherKind => {
                 "none: the controller that created the pod is not trusted with pods of what it made it from"
             }
-            Self::Recorded => "whom the pod names (keyporter.dev/owner): who created it, or for whom they may act",
+            Self::Recorded => "who created the pod, or for whom they acted (keyporter.dev/owner on it)",
             Self::Unknown => "none: nobody said who creates the pod",
         })
     }

@@ -16,6 +16,7 @@ use crate::inject::identity::Identity;
 use crate::inject::object::{Kind, Object};
 use crate::inject::owner::{self, Owner, Ownership, Rule};
 use crate::inject::pod::{Pod, Text};
+use crate::inject::select::Visible;
 use crate::inject::settings::Settings;
 use crate::inject::stamp::{Answers, Stamping, WorkloadRequest, stamp};
 use crate::inject::{self, Decision, Denial, Request, guard, identity, patch, template};
@@ -112,14 +113,16 @@ impl Offline<'_> {
         exists: impl Fn(&str) -> bool,
     ) -> Result<Outcome, OfflineError> {
         let facts = Facts::of(&pod);
-        let mut outcome = self.work(pod, Origin::Past)?;
-        for subject in &mut outcome.subjects {
-            subject.compare(&facts, self.catalog, &exists);
+        // What it has came without what has been added since.
+        let past = self.work(pod.clone(), Origin::Past(Some(&facts)))?;
+        let mut outcome = self.work(pod, Origin::Past(None))?;
+        for (subject, past) in outcome.subjects.iter_mut().zip(&past.subjects) {
+            subject.compare(past, &facts, self.catalog, &exists);
         }
         Ok(outcome)
     }
 
-    fn work(&self, document: Value, origin: Origin) -> Result<Outcome, OfflineError> {
+    fn work(&self, document: Value, origin: Origin<'_>) -> Result<Outcome, OfflineError> {
         let pointers: Vec<_> = objects(&document)
             .into_iter()
             .map(|(pointer, _)| pointer)
@@ -140,7 +143,7 @@ impl Offline<'_> {
         &self,
         outcome: &mut Outcome,
         base: &str,
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<(), OfflineError> {
         let Some(object) = outcome.document.pointer(base) else {
             return Ok(());
@@ -188,13 +191,13 @@ impl Offline<'_> {
 
 /// Who makes a pod.
 #[derive(Debug, Clone, Copy)]
-enum Origin {
+enum Origin<'o> {
     /// Who creates the object of the file.
     Requester,
     /// A controller of Kubernetes, from a template of that object.
     Controller,
-    /// Nobody any more: it runs.
-    Past,
+    /// Nobody any more: it runs. With what it says of itself only the secrets that it got are looked at.
+    Past(Option<&'o Facts>),
 }
 
 /// One object at work.
@@ -287,7 +290,7 @@ impl Work<'_> {
         &'p self,
         pod: &'p Pod<'p>,
         person: Option<&'p str>,
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<Owner<'p>, Denial> {
         let stamp = pod
             .metadata
@@ -307,7 +310,7 @@ impl Work<'_> {
                     }
                 }
             }
-            (Origin::Past, requester, stamp) => of_running(
+            (Origin::Past(_), requester, stamp) => of_running(
                 pod,
                 stamp,
                 requester.and(person),
@@ -333,7 +336,7 @@ impl Work<'_> {
         outcome: &mut Outcome,
         pointer: &str,
         mut subject: Subject,
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<(), OfflineError> {
         let Some(value) = outcome.document.pointer(pointer) else {
             return Ok(());
@@ -358,14 +361,20 @@ impl Work<'_> {
         };
         let request = self.request(owner.name.unwrap_or_default(), owner.name);
         let shelves = self.offline.catalog.shelves(&self.namespace, owner.name);
-        let decision = inject::decide(
-            request,
-            &pod,
-            owner,
-            shelves.visible(),
-            self.offline.settings,
-        );
-        subject.tell(&decision, shelves.visible());
+        let carried = match origin {
+            Origin::Past(Some(facts)) => Some(facts.shelves(shelves.visible())),
+            _ => None,
+        };
+        let visible = match &carried {
+            Some([project, user]) => Visible {
+                project,
+                user,
+                ..shelves.visible()
+            },
+            None => shelves.visible(),
+        };
+        let decision = inject::decide(request, &pod, owner, visible, self.offline.settings);
+        subject.tell(&decision, visible);
         let owner_of = |object: &str| {
             let owner = self.offline.catalog.owner_of(&self.namespace, object)?;
             let identity = self.offline.settings.identity;
@@ -422,6 +431,7 @@ fn of_running<'p>(
         .metadata
         .as_ref()
         .is_some_and(|metadata| metadata.controller().is_some());
+    let stamp = stamp.filter(|stamp| !stamp.is_empty());
     let (name, rule) = match (stamp, made, person) {
         (Some(stamp), true, _) => (Some(stamp), Rule::Stamp),
         (Some(stamp), false, _) => (Some(stamp), Rule::Recorded),

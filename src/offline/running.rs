@@ -8,11 +8,13 @@ use crate::inject::Skip;
 use crate::inject::annotations as names;
 use crate::inject::carried::recorded;
 use crate::inject::secret::{Kind, Secret};
+use crate::inject::select::{Shelf, Visible};
 
 /// Why a pod has nothing: keyporter was not asked about it.
 pub const NOT_SEEN: &str = "not-seen";
 
 /// What a running pod says of itself.
+#[derive(Debug)]
 pub(super) struct Facts {
     created: String,
     controller: Option<String>,
@@ -21,6 +23,7 @@ pub(super) struct Facts {
 }
 
 /// A secret that the pod got.
+#[derive(Debug)]
 struct Carried {
     object: String,
     name: String,
@@ -52,6 +55,18 @@ impl Facts {
         }
     }
 
+    /// Those of the project and those of the owner that the pod got.
+    pub(super) fn shelves(&self, visible: Visible<'_>) -> [Shelf; 2] {
+        [visible.project, visible.user].map(|shelf| {
+            let secrets = shelf.secrets.iter();
+            let secrets = secrets.filter(|secret| self.carried(&secret.object).is_some());
+            Shelf {
+                secrets: secrets.cloned().collect(),
+                broken: vec![],
+            }
+        })
+    }
+
     fn carried(&self, object: &str) -> Option<&Carried> {
         self.carried.iter().find(|carried| carried.object == object)
     }
@@ -69,6 +84,7 @@ impl Subject {
     /// Turns what a new pod would get into what this one has.
     pub(super) fn compare(
         &mut self,
+        past: &Subject,
         facts: &Facts,
         catalog: &Catalog,
         exists: impl Fn(&str) -> bool,
@@ -87,6 +103,9 @@ impl Subject {
         // What would have come, had keyporter been asked.
         let mut missed = false;
         for row in &mut self.rows {
+            if let Some(past) = past.rows.iter().find(|past| past.is_of(row)) {
+                row.how.clone_from(&past.how);
+            }
             missed |= row.compare(facts, in_reach(&row.object));
         }
         let gone = facts
@@ -130,6 +149,12 @@ impl Subject {
 }
 
 impl Row {
+    /// Whether both are about the same, and it comes.
+    fn is_of(&self, other: &Self) -> bool {
+        let same = self.object == other.object && self.container == other.container;
+        same && self.comes && other.comes
+    }
+
     /// Whether the pod could have had it and has not.
     fn compare(&mut self, facts: &Facts, secret: Option<&Secret>) -> bool {
         let carried = facts.carried(&self.object);
@@ -185,5 +210,142 @@ const fn changed_since(kind: Kind) -> &'static str {
         Kind::Env | Kind::Auth => "; changed since: a container sees that when it starts again",
         Kind::Default | Kind::GitSsh => "; changed since: the files follow within some minutes",
         Kind::ImagePull => "; changed since",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::catalog::{Source, WatchedSecret};
+    use crate::inject::settings::Settings;
+    use crate::offline::Offline;
+
+    const MADE: &str = "2026-06-01T00:00:00Z";
+    const BEFORE: &str = "2026-05-01T00:00:00Z";
+    const AFTER: &str = "2026-07-01T00:00:00Z";
+
+    fn secret(object: &str, owner: &str, created: &str, version: &str) -> WatchedSecret {
+        serde_json::from_value(json!({
+            "metadata": {
+                "namespace": "vision", "name": object, "resourceVersion": version, "creationTimestamp": created,
+                "labels": {names::KIND: "env"}, "annotations": {names::OWNER: owner},
+            },
+            "data": {"TOKEN": ""},
+        }))
+        .unwrap()
+    }
+
+    /// A pod with this owner, record and controller.
+    fn pod(owner: &str, record: &Value, controller: Value) -> Value {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "namespace": "vision", "name": "p", "creationTimestamp": MADE, "ownerReferences": controller,
+                "annotations": {names::OWNER: owner, names::INJECTED: record.to_string()},
+            },
+            "spec": {"containers": [{"name": "main"}]},
+        })
+    }
+
+    fn explained(secrets: Vec<WatchedSecret>, requester: Option<&str>, pod: Value) -> Subject {
+        let (catalog, settings) = (Catalog::new(), Settings::default());
+        let known: Vec<_> = secrets.iter().map(|one| one.object().to_owned()).collect();
+        catalog.replace(Source::Files, secrets);
+        let offline = Offline {
+            catalog: &catalog,
+            settings: &settings,
+            requester,
+            groups: vec![],
+            namespace: "vision",
+            only_namespace: false,
+        };
+        let exists = |object: &str| known.iter().any(|one| one == object);
+        offline.running(pod, exists).unwrap().subjects.remove(0)
+    }
+
+    fn entry(object: &str, version: &str) -> Value {
+        json!({"secret": object, "name": object, "kind": "env", "scope": "user", "resourceVersion": version})
+    }
+
+    fn told(subject: &Subject) -> Vec<String> {
+        let row = |row: &Row| format!("{} {} {}", row.object, row.comes, row.how);
+        let mut rows: Vec<_> = subject.rows.iter().map(row).collect();
+        rows.sort();
+        rows
+    }
+
+    #[test]
+    fn each_secret_is_compared_with_the_record() {
+        let secrets = vec![
+            secret("bobs", "bob", BEFORE, "1"),
+            secret("changed", "alice", BEFORE, "2"),
+            secret("missed", "alice", BEFORE, "1"),
+            secret("new", "alice", AFTER, "1"),
+            secret("same", "alice", BEFORE, "1"),
+        ];
+        let record = json!([
+            entry("bobs", "1"),
+            entry("changed", "1"),
+            entry("gone", "1"),
+            entry("same", "1")
+        ]);
+        let subject = explained(secrets, None, pod("alice", &record, json!([])));
+        assert_eq!(subject.fate, Fate::Injected { secrets: 4 });
+        assert_eq!(
+            told(&subject),
+            [
+                "bobs true carried; a new pod does not get it: it is no longer in its owner's reach",
+                "changed true variables TOKEN (that of same counts); changed since: a container sees that when it starts \
+                 again",
+                "gone true carried; deleted since",
+                "missed false not: the pod was made without it; a new pod gets it",
+                "new false not: made after the pod",
+                "same true variables TOKEN",
+            ]
+        );
+    }
+
+    #[rstest]
+    #[case::none(vec![], "no-secrets")]
+    #[case::later(vec![secret("a", "alice", AFTER, "1")], "no-secrets")]
+    #[case::missed(vec![secret("a", "alice", AFTER, "1"), secret("b", "alice", BEFORE, "1")], NOT_SEEN)]
+    fn a_pod_without_secrets(#[case] secrets: Vec<WatchedSecret>, #[case] expected: &str) {
+        for record in [json!([]), json!("odd")] {
+            let subject = explained(secrets.clone(), None, pod("alice", &record, json!([])));
+            assert_eq!(
+                subject.fate,
+                Fate::Skipped {
+                    reason: match expected {
+                        NOT_SEEN => NOT_SEEN,
+                        _ => "no-secrets",
+                    }
+                }
+            );
+            assert!(subject.rows.iter().all(|row| !row.comes));
+        }
+    }
+
+    #[rstest]
+    #[case::named("alice", json!([]), None, Some("alice"), "acted")]
+    #[case::named_before_asked("alice", json!([]), Some("bob"), Some("alice"), "acted")]
+    #[case::of_a_job("alice", json!([{"kind": "Job", "name": "train", "controller": true}]), None, Some("alice"), "pod template")]
+    #[case::of_an_old_job("", json!([{"kind": "Job", "name": "train", "controller": true}]), Some("bob"), None, "names no owner")]
+    #[case::asked("", json!([]), Some("bob"), Some("bob"), "who created the pod")]
+    #[case::unknown("", json!([]), None, None, "nobody said")]
+    fn owners(
+        #[case] stamp: &str,
+        #[case] controller: Value,
+        #[case] requester: Option<&str>,
+        #[case] expected: Option<&str>,
+        #[case] rule: &str,
+    ) {
+        let subject = explained(vec![], requester, pod(stamp, &json!([]), controller));
+        let (owner, why) = subject.owner.unwrap();
+        assert_eq!(owner.as_deref(), expected);
+        assert!(why.contains(rule), "{why}");
     }
 }

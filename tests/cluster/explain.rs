@@ -100,8 +100,8 @@ async fn running(cluster: &Cluster) -> Result<()> {
         ("token", "variables TOKEN"),
     ];
     assert_rows(&fresh, &unchanged);
-    let owner = "owner: alice (owner id 2bd806c97f0e00af1a1fc3328fa763a9): whom the pod names (keyporter.dev/owner): who \
-                 created it, or for whom they may act";
+    let owner = "owner: alice (owner id 2bd806c97f0e00af1a1fc3328fa763a9): who created the pod, or for whom they \
+                 acted (keyporter.dev/owner on it)";
     assert!(
         fresh.starts_with(&format!("Pod {namespace}/notebook\n{owner}\nmade: 2")),
         "{fresh}"

@@ -38,6 +38,7 @@ mod operator;
 mod opted_out;
 mod pods;
 mod project;
+mod readme_session;
 mod reinvocation;
 mod second_key;
 mod secret_cli;
@@ -116,6 +117,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         in_use::trials(harness),
         second_key::trials(harness),
         explain::trials(harness),
+        readme_session::trials(harness),
         secret_list::trials(harness),
         secret_cli::trials(harness),
     ]
