@@ -9,11 +9,11 @@ DENY := $(DENY_ROOT)/bin/cargo-deny
 # Without Go (status 3) the tests run on and report what they leave out; a broken build stops here.
 WITH_ASSETS := assets=$$(tests/control-plane/build.sh) || [ $$? -eq 3 ] && KUBEBUILDER_ASSETS=$$assets
 
-.PHONY: test lint deny advisories control-plane demo
+.PHONY: test lint deny advisories shells control-plane demo
 .NOTPARALLEL:
 
 # The tests come last, so that their result is what a reader sees at the end.
-test: lint deny advisories
+test: lint deny advisories shells
 	$(WITH_ASSETS) cargo test --locked
 
 lint:
@@ -32,6 +32,10 @@ advisories: $(DENY)
 $(DENY):
 	@echo 'builds cargo-deny $(DENY_VERSION) once, some minutes, into $(DENY_ROOT)'
 	cargo install --locked --root $(DENY_ROOT) --version $(DENY_VERSION) cargo-deny
+
+# What reads completions and the manual.
+shells:
+	tests/packages.sh shells bash fish groff man-db zsh
 
 # The programs of the test cluster: see tests/control-plane/build.sh.
 control-plane:

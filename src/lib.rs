@@ -15,7 +15,7 @@
 //!
 //! # Who may depend on whom
 //!
-//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
+//! `main -> cli -> {server, access, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
 //! `webhook -> {access, events, ownership}`; `{events, ownership} -> referents`;
 //! `{cli, webhook} -> folder`; `{access, catalog, events, folder, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
 //! reads its imports.

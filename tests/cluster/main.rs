@@ -19,10 +19,12 @@ mod acting;
 mod adopt;
 mod attacks;
 mod canary;
+mod command_line;
 mod controllers;
 mod entering;
 mod events;
 mod examples;
+mod explain;
 mod folders;
 mod foreign_secrets;
 mod harness;
@@ -37,11 +39,13 @@ mod operator;
 mod opted_out;
 mod pods;
 mod project;
+mod readme_session;
 mod references_in_pods;
 mod reinvocation;
 mod second_key;
 mod secret_cli;
 mod secret_guard;
+mod secret_list;
 mod spark;
 mod stores;
 #[allow(
@@ -120,6 +124,9 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         second_key::trials(harness),
         stores::trials(harness),
         spark::trials(harness),
+        explain::trials(harness),
+        readme_session::trials(harness),
+        secret_list::trials(harness),
         secret_cli::trials(harness),
     ]
     .into_iter()
