@@ -9,19 +9,25 @@
 //!   catalog ------------- what one owner may see in a namespace ------.
 //!                                                                     v
 //!  AdmissionReview --> server (TLS) --> webhook (decode) --> inject (decide) --> webhook (answer)
+//!
+//!  Konduktor's Secret with payload.zip --> webhook --> folder (unpack) --> webhook (the files, as keys of that Secret)
 //! ```
 //!
 //! # Who may depend on whom
 //!
 //! `main -> cli -> {server, access, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
 //! `webhook -> {access, events, ownership}`; `{events, ownership} -> referents`;
-//! `{access, catalog, events, folder, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
+//! `webhook -> folder`; `{access, catalog, events, folder, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
 //! reads its imports.
 //!
 //! # Invariants
 //!
-//! - A value of a secret is in no type of the webhook: none can be logged, patched or counted.
-//! - A patch only adds, always applies, and a second pass over its result is empty.
+//! - A value of a secret is in no type of the webhook: none can be logged, patched or counted. There is one exception.
+//!   Where a Secret comes with a folder that Konduktor's client packed, [`folder`] reads that Secret's values and answers with
+//!   the files, to the API server that sent them. Its types show no value and zero what they own; the bytes of the review
+//!   and of the answer, and the insides of decompression, are freed as they are.
+//! - A patch of a pod or workload only adds, always applies, and a second pass over its result is empty. That of a folder also
+//!   removes the keys of files that are gone; they are keys that an earlier one added.
 //! - An ordinary admission makes no call.
 //! - The same input gives the same bytes.
 //!

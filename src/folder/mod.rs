@@ -3,13 +3,19 @@
 //! ```text
 //!  files (path, executable, content)  ->  Folder  ->  data keys
 //!                                                     keyporter.dev/layout, keyporter.dev/executable
+//!  payload.zip  ->  archive  ->  files  ->  expand  ->  JSON Patch of a Secret
 //! ```
 //!
 //! Pure: no file system and no cluster. Paths are names in UTF-8 with `/` between them, the folder's own name first; what
 //! has other names is the caller's to refuse. What a file contains is carried along and never looked at.
 
+pub mod archive;
+mod change;
+mod contents;
+pub mod expand;
 mod keys;
 mod size;
+mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,8 +24,11 @@ use thiserror::Error;
 
 use crate::inject::layout::{self, LayoutError};
 
+pub use change::Change;
+pub use contents::Contents;
 pub use keys::{ARCHIVE, is_data_key};
 pub use size::{MAX_SECRET_SIZE, TooLarge, check_size};
+pub use value::Value;
 
 /// One file.
 #[derive(Clone, PartialEq, Eq)]

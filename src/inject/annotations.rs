@@ -29,6 +29,8 @@ pub const OWNER_PROOF: &str = "keyporter.dev/owner-proof";
 pub const LAYOUT: &str = "keyporter.dev/layout";
 /// Annotation of a Secret: JSON list of the data keys whose files may be run.
 pub const EXECUTABLE: &str = "keyporter.dev/executable";
+/// Annotation of a Secret: JSON list of the data keys that keyporter unpacked from an archive.
+pub const EXPANDED: &str = "keyporter.dev/expanded";
 /// Annotation of a Secret: `automatic` (also where absent) or `on-reference`.
 pub const INJECTION: &str = "keyporter.dev/injection";
 /// Annotation of a Secret: what it is for, such as `HuggingFace`. It is shown in lists and changes nothing.

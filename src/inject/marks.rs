@@ -72,6 +72,12 @@ impl<'a> Marks<'a> {
         self.our_kind().or_else(konduktors)
     }
 
+    /// Whether Konduktor's client made it of files: a folder of them comes in an archive.
+    #[must_use]
+    pub fn is_konduktors_folder(&self) -> bool {
+        self.is_konduktors() && self.kind() == Some("default")
+    }
+
     /// Whether every pod of the project gets it.
     #[must_use]
     pub fn is_projects(&self) -> bool {

@@ -129,6 +129,10 @@ pub enum Skip {
     KubernetesItself,
     /// An update of a Secret that had no owner before: nobody gets to own it by changing it.
     NeverOwned,
+    /// A Secret whose archive is unpacked already.
+    AlreadyExpanded,
+    /// A Secret whose archive is too large to be unpacked in it.
+    StaysPacked,
     /// JSON that is no such object: the API server's own validation speaks.
     Unreadable,
 }
@@ -154,6 +158,8 @@ impl Skip {
             Self::TemplateUnchanged => "template-unchanged",
             Self::KubernetesItself => "kubernetes-itself",
             Self::NeverOwned => "never-owned",
+            Self::AlreadyExpanded => "already-expanded",
+            Self::StaysPacked => "stays-packed",
             Self::Unreadable => "unreadable",
         }
     }
@@ -279,6 +285,14 @@ pub enum Denial {
         /// Why it cannot be found out.
         why: String,
     },
+    /// A folder in an archive that nobody should unpack.
+    #[error(
+        "payload.zip is not taken: {why}; pack the folder again with Konduktor's client, of ordinary files alone"
+    )]
+    BadArchive {
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 /// The entries, or as many of them as a person reads.
@@ -312,6 +326,7 @@ impl Denial {
             Self::SecondGitSsh { .. } => "second-git-ssh",
             Self::SecretInUse { .. } => "secret-in-use",
             Self::UseUnknown { .. } => "use-unknown",
+            Self::BadArchive { .. } => "bad-archive",
         }
     }
 

@@ -260,7 +260,7 @@ fn write_map<'a>(
 
 /// The pointer to a member of an object, its name escaped (RFC 6901, section 3).
 #[must_use]
-pub(super) fn member(pointer: &str, name: &str) -> String {
+pub(crate) fn member(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use axum::body::Bytes;
 use serde_json::Value;
 use tracing::info;
 
@@ -39,9 +40,9 @@ impl Resource {
 
 impl Webhook {
     /// Answers the review in a body.
-    pub(super) async fn admit(&self, body: &[u8], started: Instant) -> Result<Vec<u8>, Fault> {
+    pub(super) async fn admit(&self, body: &Bytes, started: Instant) -> Result<Vec<u8>, Fault> {
         if review::secret::is_of_secret(body) {
-            return self.admit_secret(body, started);
+            return self.admit_secret(body, started).await;
         }
         let review::Reviewed { head, subject } = review::read(body)?;
         match &subject {
@@ -204,6 +205,7 @@ impl Webhook {
             owner,
             rule,
             injected,
+            files,
         } = &answer.audit;
         self.metrics
             .admission(resource.as_str(), decision, reason, duration);
@@ -218,6 +220,7 @@ impl Webhook {
             decision,
             reason,
             injected = injected.as_deref(),
+            files = files.as_deref(),
             warnings = answer.warnings.len(),
             duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
             "admission"
@@ -312,5 +315,6 @@ fn audit<'a>(
         owner: report.owner.and_then(|owner| owner.name),
         rule: report.owner.map(|owner| owner.rule.as_str()),
         injected: Some(injected.to_string()),
+        files: None,
     }
 }

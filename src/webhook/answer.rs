@@ -4,8 +4,10 @@
 use std::fmt::Display;
 
 use data_encoding::BASE64;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use zeroize::Zeroizing;
 
+use crate::folder::Change;
 use crate::inject::patch::Operation;
 
 /// The most warnings in one answer. The API server cuts them at 4,096 characters together, somewhere.
@@ -19,6 +21,8 @@ pub(super) struct Answer<'a> {
     pub(super) uid: &'a str,
     pub(super) denied: Option<String>,
     pub(super) patch: Vec<Operation<'a>>,
+    /// The rest of the patch: values that came in this very review, in an archive.
+    pub(super) files: Vec<Change>,
     pub(super) warnings: Vec<String>,
     pub(super) audit: Audit<'a>,
 }
@@ -35,6 +39,25 @@ pub(super) struct Audit<'a> {
     pub(super) rule: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) injected: Option<String>,
+    /// How many files came out of an archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) files: Option<String>,
+}
+
+/// Both parts of a patch.
+struct Patch<'a>(&'a [Operation<'a>], &'a [Change]);
+
+impl Serialize for Patch<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum One<'a> {
+            Operation(&'a Operation<'a>),
+            Change(&'a Change),
+        }
+        let operations = self.0.iter().map(One::Operation);
+        serializer.collect_seq(operations.chain(self.1.iter().map(One::Change)))
+    }
 }
 
 #[derive(Serialize)]
@@ -55,7 +78,7 @@ struct Response<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
+    patch: Option<&'a str>,
     audit_annotations: &'a Audit<'a>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
@@ -71,10 +94,12 @@ struct Status<'a> {
 impl Answer<'_> {
     /// The body of the answer.
     pub(super) fn write(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let patch = if self.patch.is_empty() {
+        // Zeroed, for the files that may be in it.
+        let patch = if self.patch.is_empty() && self.files.is_empty() {
             None
         } else {
-            Some(serde_json::to_vec(&self.patch)?)
+            let patch = Zeroizing::new(serde_json::to_vec(&Patch(&self.patch, &self.files))?);
+            Some(Zeroizing::new(BASE64.encode(&patch)))
         };
         serde_json::to_vec(&Review {
             api_version: "admission.k8s.io/v1",
@@ -88,7 +113,7 @@ impl Answer<'_> {
                     message,
                 }),
                 patch_type: patch.as_ref().map(|_| "JSONPatch"),
-                patch: patch.map(|patch| BASE64.encode(&patch)),
+                patch: patch.as_ref().map(|patch| patch.as_str()),
                 audit_annotations: &self.audit,
                 warnings: &self.warnings,
             },

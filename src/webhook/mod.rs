@@ -2,7 +2,7 @@
 //!
 //! The handlers only translate: a body becomes a review, [`crate::inject`] decides, the decision becomes an answer.
 //! The admission of a pod makes no call, unless the pod has something of another user in it; bodies are never logged, and
-//! of a Secret only marks in its metadata are read.
+//! of a Secret only marks in its metadata are read, unless it holds a folder that [`crate::folder`] unpacks.
 //!
 //! | answer | when |
 //! |---|---|

@@ -31,7 +31,7 @@ impl Webhook {
         self.finish(&head, Resource::Secret, answer, started)
     }
 
-    fn left_alone(&self, head: &Head<'_>) -> Option<Skip> {
+    pub(super) fn left_alone(&self, head: &Head<'_>) -> Option<Skip> {
         if is_kubernetes_itself(head.requester.as_str()) {
             Some(Skip::KubernetesItself)
         } else if self

@@ -9,6 +9,8 @@
 
 #[path = "../support/https.rs"]
 mod https;
+#[path = "../support/terminal.rs"]
+mod terminal;
 
 mod explain;
 mod inject;
@@ -16,5 +18,6 @@ mod inject_errors;
 mod program;
 mod readme;
 mod secret;
+mod secret_write;
 mod serve;
 mod shell;

@@ -25,6 +25,7 @@ mod entering;
 mod events;
 mod examples;
 mod explain;
+mod folders;
 mod foreign_secrets;
 mod harness;
 mod identity;
@@ -101,6 +102,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         entering::trials(harness),
         events::trials(harness),
         examples::trials(harness),
+        folders::trials(harness),
         foreign_secrets::trials(harness),
         workloads::trials(harness),
         job_set::trials(harness),

@@ -10,6 +10,7 @@
 //! | [`objects`] | creating and reading Kubernetes objects from JSON |
 //! | [`policies`] | the admission policies of `deploy/policies` |
 //! | [`process`] | a child process that cannot outlive its test |
+//! | [`terminal`] | a terminal of its own for a program, and somebody who types |
 //! | [`webhook`] | a second mutating webhook that records what it is asked |
 
 pub(crate) mod authority;
@@ -20,6 +21,7 @@ pub(crate) mod kubectl;
 pub(crate) mod objects;
 pub(crate) mod policies;
 pub(crate) mod process;
+pub(crate) mod terminal;
 pub(crate) mod webhook;
 
 use std::{

@@ -13,4 +13,5 @@ mod https;
 mod admission;
 mod bad_input;
 mod fixture;
+mod folders;
 mod secrets;

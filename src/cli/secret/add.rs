@@ -4,16 +4,19 @@
 //! called like its key, a job gets it where it says `secret:NAME`, as a variable or as a file, and nowhere else. Another
 //! value takes the place of the one before.
 
-use std::{convert::Infallible, env, error::Error, fmt, path::PathBuf};
+use std::{env, error::Error, fmt, path::PathBuf};
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{StringValueParser, TypedValueParser},
+};
 use zeroize::Zeroizing;
 
 use super::{
     author::Author,
     draft::{Draft, Injection},
     limits,
-    sources::{ask, read_file, read_stdin},
+    sources::{ask, read_file, typed_or_piped},
     value::Value,
     write::{Mode, write},
 };
@@ -41,12 +44,12 @@ Examples:
   keyporter secret add gcp-key @~/gcp-key.json
   printf %s \"$TOKEN\" | keyporter secret add HF_TOKEN -")]
 pub(super) struct Add {
-    /// The key, and the name in other letters: HF_TOKEN makes the secret hf-token
+    /// The key, and the name in other letters: `HF_TOKEN` makes the secret `hf-token`
     #[arg(value_name = "KEY")]
     key: String,
 
     /// The value, @FILE, or - for standard input
-    #[arg(value_name = "VALUE", value_parser = typed, allow_hyphen_values = true)]
+    #[arg(value_name = "VALUE", value_parser = StringValueParser::new().map(Typed::new), allow_hyphen_values = true)]
     value: Option<Typed>,
 
     /// For every pod of the namespace, which takes rights on projectsecrets.keyporter.dev
@@ -71,9 +74,11 @@ impl fmt::Debug for Typed {
     }
 }
 
-/// Takes everything: what this refuses would be quoted.
-fn typed(text: &str) -> Result<Typed, Infallible> {
-    Ok(Typed(Zeroizing::new(text.to_owned())))
+impl Typed {
+    /// Of every text: what clap refuses, it quotes.
+    fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
 }
 
 impl Add {
@@ -84,7 +89,7 @@ impl Add {
             None => ask(&format!("Value of {}: ", self.key), "@FILE or -")?,
             Some(Typed(text)) => match text.strip_prefix('@') {
                 Some(path) => read_file(&at_home(path))?,
-                None if text.as_str() == "-" => read_stdin()?,
+                None if text.as_str() == "-" => typed_or_piped(&self.key)?,
                 None => Value::from(text.as_str()),
             },
         };

@@ -93,7 +93,7 @@ impl Author {
     /// Works in the namespace of a manifest, if no other was asked for.
     pub(super) fn enter(
         &mut self,
-        namespace: String,
+        namespace: &str,
         asked_for: Option<&str>,
     ) -> Result<(), UsageError> {
         if let Some(asked_for) = asked_for.filter(|asked_for| *asked_for != namespace) {
@@ -102,7 +102,7 @@ impl Author {
             );
             return Err(UsageError(sentence));
         }
-        self.namespace = crate::cli::values::namespace(&namespace).map_err(UsageError)?;
+        self.namespace = crate::cli::values::namespace(namespace).map_err(UsageError)?;
         Ok(())
     }
 

@@ -18,8 +18,7 @@ use crate::{
 
 /// Create a secret of yours, or change the one of that name
 ///
-/// Your pods get it: nobody else reads, changes or deletes it through keyporter. If there is a secret of that name, what is
-/// given is merged into it: keys are added or changed, all others are kept, and the output says which. Its kind does not
+/// Your pods get it, and nobody else's. If there is a secret of that name, what is given is merged into it: keys are added or changed, all others are kept, and the output says which. Its kind does not
 /// change. It takes the right to create and patch Secrets, not to read them (role keyporter-author).
 ///
 /// Without a source of values you are asked for a key and its value, and what you type is not shown. Values on the command
@@ -27,6 +26,7 @@ use crate::{
 ///
 /// Exit codes: 0 done, or nothing to do; 1 failed; 2 the command line is wrong.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = "\
 Kinds and their sources:
   default     any source: files in $KONDUKTOR_DEFAULT_SECRETS/NAME
@@ -60,7 +60,7 @@ pub(super) struct Create {
     #[arg(long)]
     project: bool,
 
-    /// What it is for: HuggingFace, S3, Database, ImagePullSecret or Generic, in any letters; shown in lists
+    /// What it is for: `HuggingFace`, `S3`, `Database`, `ImagePullSecret` or `Generic`, in any letters; shown in lists
     #[arg(long, value_name = "USE_CASE")]
     use_case: Option<UseCase>,
 
@@ -115,7 +115,7 @@ impl Create {
         let client = self.cluster.client().await?;
         let mut author = Author::new(client, self.dry_run);
         if let Some(namespace) = namespace {
-            author.enter(namespace, self.cluster.namespace())?;
+            author.enter(&namespace, self.cluster.namespace())?;
         }
         let mode = if self.replace {
             Mode::Replace

@@ -27,7 +27,7 @@ use crate::{
 /// A kind, as a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum KindArgument {
-    /// Files in $KONDUKTOR_DEFAULT_SECRETS/NAME
+    /// Files in `$KONDUKTOR_DEFAULT_SECRETS/NAME`
     Default,
     /// One environment variable for each key
     Env,
@@ -104,6 +104,9 @@ pub(super) struct Draft {
     pub(super) values: BTreeMap<String, Value>,
     /// Those of folders: their keys depend on what is there already.
     pub(super) files: Vec<File<Value>>,
+    /// What a manifest says of its keys that are files.
+    pub(super) layout: BTreeMap<String, String>,
+    pub(super) executables: BTreeSet<String>,
     /// Keys to be taken away.
     pub(super) removed: BTreeSet<String>,
     pub(super) injection: Option<Injection>,
@@ -134,6 +137,8 @@ impl Draft {
             kind,
             values: BTreeMap::new(),
             files: vec![],
+            layout: BTreeMap::new(),
+            executables: BTreeSet::new(),
             removed: BTreeSet::new(),
             injection: None,
             injection_when_new: Injection::Automatic,
@@ -162,8 +167,8 @@ impl Draft {
     pub(super) fn content<'a>(&'a self, before: Before<'a>) -> Result<Content, FolderError> {
         let mut content = Content {
             values: self.values.clone(),
-            layout: BTreeMap::new(),
-            executables: BTreeSet::new(),
+            layout: self.layout.clone(),
+            executables: self.executables.clone(),
         };
         if self.files.is_empty() {
             return Ok(content);
@@ -172,12 +177,11 @@ impl Draft {
         before.taken.extend(self.values.keys().map(String::as_str));
         let folder = Folder::new(self.files.clone(), &before)?;
         let owned = |(key, path): (&str, &str)| (key.to_owned(), path.to_owned());
-        content.layout = folder.layout().into_iter().map(owned).collect();
-        content.executables = folder
-            .executables()
-            .into_iter()
-            .map(str::to_owned)
-            .collect();
+        content
+            .layout
+            .extend(folder.layout().into_iter().map(owned));
+        let executables = folder.executables().into_iter();
+        content.executables.extend(executables.map(str::to_owned));
         let entries = folder.into_entries().into_iter();
         content
             .values

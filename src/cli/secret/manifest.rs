@@ -20,8 +20,9 @@ use crate::{
     inject::{
         annotations as names,
         git_ssh::KEY_NAMES,
+        layout::{Layout, LayoutError},
         name::is_label,
-        secret::{Kind, Scope},
+        secret::{Key, Kind, Scope},
     },
 };
 
@@ -70,6 +71,8 @@ pub(super) enum ManifestError {
         names::OWNER
     )]
     Owner { file: String },
+    #[error("{file}: the annotations of its files cannot be used: {reason}")]
+    Layout { file: String, reason: LayoutError },
     #[error("{file}: data of the key {key} is not base64; plain text belongs into stringData")]
     Base64 { file: String, key: String },
     #[error("{0} has neither data nor stringData")]
@@ -90,6 +93,8 @@ pub(super) enum ManifestError {
     },
 }
 
+type Texts = BTreeMap<String, Option<Zeroizing<String>>>;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Object {
@@ -102,9 +107,9 @@ struct Object {
     #[serde(rename = "type")]
     kubernetes_type: Option<String>,
     #[serde(default)]
-    data: Option<BTreeMap<String, Option<Zeroizing<String>>>>,
+    data: Option<Texts>,
     #[serde(default)]
-    string_data: Option<BTreeMap<String, Option<Zeroizing<String>>>>,
+    string_data: Option<Texts>,
 }
 
 #[derive(Default, Deserialize)]
@@ -159,7 +164,9 @@ fn parse(
     {
         return Err(ManifestError::Owner { file });
     }
-    for ours in [names::LAYOUT, names::EXECUTABLE, names::SIZES] {
+    let layout = annotations.remove(names::LAYOUT);
+    let executable = annotations.remove(names::EXECUTABLE);
+    for ours in [names::SIZES, names::EXPANDED] {
         annotations.remove(ours);
     }
     labels.remove(names::OWNER_ID);
@@ -213,24 +220,25 @@ fn parse(
         return Err(ManifestError::Name { file, name });
     }
 
-    let mut values = BTreeMap::new();
-    for (key, encoded) in object.data.into_iter().flatten() {
-        let encoded = encoded.unwrap_or_default();
-        let lines = Zeroizing::new(encoded.replace(['\r', '\n'], ""));
-        let Ok(value) = BASE64.decode(lines.as_bytes()) else {
-            return Err(ManifestError::Base64 { file, key });
-        };
-        values.insert(key, Value::new(value));
-    }
-    for (key, text) in object.string_data.into_iter().flatten() {
-        values.insert(key, Value::from(text.unwrap_or_default().as_str()));
-    }
+    let values = values(&file, object.data, object.string_data)?;
     if values.is_empty() {
         return Err(ManifestError::Empty(file));
     }
     check_shape(&file, kind, &values)?;
 
     let mut draft = Draft::new(name, scope, kind);
+    let files = layout_of(&values, layout.as_deref(), executable.as_deref());
+    let files = files.map_err(|reason| ManifestError::Layout { file, reason })?;
+    for item in files.items() {
+        if item.path != item.key {
+            draft
+                .layout
+                .insert(item.key.to_string(), item.path.to_string());
+        }
+        if item.executable {
+            draft.executables.insert(item.key.to_string());
+        }
+    }
     draft.values = values;
     draft.check().map_err(Box::new)?;
     draft.injection = injection;
@@ -242,6 +250,41 @@ fn parse(
         draft,
         namespace: object.metadata.namespace,
     })
+}
+
+/// `stringData` comes before `data`, as the API server has it.
+fn values(
+    file: &str,
+    data: Option<Texts>,
+    string_data: Option<Texts>,
+) -> Result<BTreeMap<String, Value>, ManifestError> {
+    let mut values = BTreeMap::new();
+    for (key, encoded) in data.into_iter().flatten() {
+        let encoded = encoded.unwrap_or_default();
+        let lines = Zeroizing::new(encoded.replace(['\r', '\n'], ""));
+        let Ok(value) = BASE64.decode(lines.as_bytes()) else {
+            let file = file.to_owned();
+            return Err(ManifestError::Base64 { file, key });
+        };
+        values.insert(key, Value::new(value));
+    }
+    for (key, text) in string_data.into_iter().flatten() {
+        values.insert(key, Value::from(text.unwrap_or_default().as_str()));
+    }
+    Ok(values)
+}
+
+/// Which files the keys are, by the annotations.
+fn layout_of(
+    values: &BTreeMap<String, Value>,
+    layout: Option<&str>,
+    executable: Option<&str>,
+) -> Result<Layout, LayoutError> {
+    let keys = values.iter().map(|(key, value)| Key {
+        name: key.as_str().into(),
+        length: value.size(),
+    });
+    Layout::read(layout, executable, &keys.collect::<Vec<_>>())
 }
 
 /// Kinds with keys of their own have them, and what they hold is good.

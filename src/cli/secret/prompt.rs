@@ -2,7 +2,11 @@
 //!
 //! Written to standard error and read from standard input, so that what a command prints can go elsewhere.
 
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::{
+    fs::File,
+    io::{self, BufRead, IsTerminal, Read, Write},
+    os::fd::AsFd,
+};
 
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 use thiserror::Error;
@@ -11,7 +15,7 @@ use zeroize::Zeroizing;
 use super::value::{LARGEST, Value};
 
 /// Keys of a terminal.
-const INTERRUPT: u8 = 3;
+const INTERRUPT: [u8; 2] = [3, 28];
 const END: u8 = 4;
 const BACKSPACE: [u8; 2] = [8, 127];
 const KILL: u8 = 21;
@@ -28,6 +32,10 @@ pub(super) enum PromptError {
          --from-stdin"
     )]
     SeveralLines,
+    #[error(
+        "nothing was done: the answer has control characters, such as those of arrow keys; type it again"
+    )]
+    Control,
     #[error("nothing was done: the answer is longer than a Secret can be")]
     TooLong,
     #[error("cannot ask at this terminal: {0}")]
@@ -37,6 +45,11 @@ pub(super) enum PromptError {
 /// Whether somebody is there to answer.
 pub(super) fn is_possible() -> bool {
     io::stdin().is_terminal()
+}
+
+/// Standard input without the buffer of the standard library, which is never wiped.
+pub(super) fn unbuffered_stdin() -> io::Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
 /// Asks for a line that may be seen.
@@ -65,9 +78,10 @@ pub(super) fn yes(question: &str) -> Result<bool, PromptError> {
 /// A terminal that collects lines itself cuts them at 4095 bytes, and keys of some services are longer: so the bytes are
 /// taken as they come, and the few keys that edit a line are done here.
 pub(super) fn value(question: &str) -> Result<Value, PromptError> {
-    ask(question)?;
+    // Before the question: an answer may follow it at once.
     let hidden = Hidden::new()?;
-    let answer = read(&mut io::stdin().lock());
+    ask(question)?;
+    let answer = read(&mut unbuffered_stdin()?);
     drop(hidden);
     // The person's own line break was not shown either.
     eprintln!();
@@ -96,12 +110,15 @@ fn read(terminal: &mut impl Read) -> Result<Value, PromptError> {
                     }
                     return finished(&answer);
                 }
-                INTERRUPT => return Err(PromptError::Interrupted),
+                byte if INTERRUPT.contains(&byte) => return Err(PromptError::Interrupted),
                 END => return finished(&answer),
                 KILL => answer.clear(),
                 byte if BACKSPACE.contains(&byte) => {
                     // A character of several bytes goes as one.
                     while answer.pop().is_some_and(|byte| byte & 0xC0 == 0x80) {}
+                }
+                byte if byte.is_ascii_control() && byte != b'\t' => {
+                    return Err(PromptError::Control);
                 }
                 _ if answer.len() == LARGEST => return Err(PromptError::TooLong),
                 byte => answer.push(byte),
@@ -161,7 +178,10 @@ mod tests {
     #[case::kill(b"abc\x15d\n", Some("d"))]
     #[case::white_space(b" a b \n\n", Some(" a b "))]
     #[case::nothing(b"\n", None)]
+    #[case::tab(b"a\tb\n", Some("a\tb"))]
     #[case::interrupt(b"abc\x03", None)]
+    #[case::quit(b"abc\x1c", None)]
+    #[case::arrow(b"abc\x1b[D\n", None)]
     #[case::several_lines(b"abc\ndef\n", None)]
     fn answers(#[case] typed: &[u8], #[case] expected: Option<&str>) {
         assert_eq!(read(&mut &*typed).ok(), expected.map(Value::from));

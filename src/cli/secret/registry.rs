@@ -91,9 +91,10 @@ pub(super) fn check(file: &Value) -> Result<(), RegistryError> {
     if config.auths.values().any(Registry::has_credentials) {
         // Docker leaves empty ones for what is in its store; the others are of use nevertheless.
         let whole = |registry: &Registry| registry.has_credentials() || registry.is_empty();
-        return match config.auths.values().all(whole) {
-            true => Ok(()),
-            false => Err(RegistryError::NoCredentials),
+        return if config.auths.values().all(whole) {
+            Ok(())
+        } else {
+            Err(RegistryError::NoCredentials)
         };
     }
     Err(

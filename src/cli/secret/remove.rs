@@ -37,6 +37,7 @@ const IN_USE: [&str; 2] = ["[rule: secret-in-use]", "[rule: use-unknown]"];
 ///
 /// Exit codes: 0 all are deleted; 1 some are not; 2 the command line is wrong, or nobody could be asked.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
     visible_alias = "delete",
     after_help = "\

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     error::Error,
     ffi::OsString,
     fmt,
@@ -11,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{StringValueParser, TypedValueParser},
+};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -42,12 +44,15 @@ pub(super) struct SourceArguments {
     from_file: Vec<OsString>,
 
     /// A folder with all that is in it: pods find it below its own name, as it is. May be repeated
+    ///
+    /// Folders in it and the right to run files are kept, links are followed within it, and empty folders are left out.
+    /// What was in it before and is gone stays in the secret until `update --remove-key` takes it out.
     #[arg(long, value_name = "FOLDER")]
     from_directory: Vec<PathBuf>,
 
     /// A value as it stands here, where other users see it in the list of processes, and later readers in the history of
     /// the shell; better are a file, standard input, or to be asked. May be repeated
-    #[arg(long, value_name = "KEY=VALUE", value_parser = inline)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = StringValueParser::new().map(Inline::new))]
     inline: Vec<Inline>,
 
     /// A file of lines KEY=VALUE and comments (#), as kubectl reads it: quotes belong to the value. May be repeated
@@ -91,9 +96,11 @@ impl fmt::Debug for Inline {
     }
 }
 
-/// Takes everything: what this refuses would be quoted.
-fn inline(text: &str) -> Result<Inline, Infallible> {
-    Ok(Inline(Zeroizing::new(text.to_owned())))
+impl Inline {
+    /// Of every text: what clap refuses, it quotes.
+    fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
 }
 
 /// Why a source gives nothing.
@@ -177,9 +184,10 @@ impl SourceArguments {
             Kind::Env => (files || folders).then_some(
                 "kind env takes --inline, --from-env-file, --from-stdin and --prompt; files become files with kind default",
             ),
-            Kind::GitSsh => (folders || lines || asked || self.from_file.len() != 1).then_some(
-                "kind git-ssh takes one private key: --from-file FILE",
-            ),
+            Kind::GitSsh => {
+                let key = self.from_file.len() == 1 || !files && self.known_hosts.is_some();
+                (folders || lines || asked || !key).then_some(ONE_KEY)
+            }
             Kind::Auth => (folders || !self.from_env_file.is_empty()).then_some(
                 "kind auth takes one value: --from-file, --inline, --from-stdin or --prompt",
             ),
@@ -251,7 +259,7 @@ impl SourceArguments {
         }
         if let (Some(server), Some(username)) = (&self.docker_server, &self.docker_username) {
             let password = if self.docker_password_stdin {
-                let mut password = read_stdin()?;
+                let mut password = typed_or_piped("the password")?;
                 password.trim_line_end();
                 password
             } else {
@@ -307,7 +315,7 @@ impl SourceArguments {
         }
         if let Some(key) = &self.from_stdin {
             limits::check_key(key)?;
-            given.add(key.clone(), read_stdin()?)?;
+            given.add(key.clone(), typed_or_piped(key)?)?;
         }
         for key in &self.prompt {
             limits::check_key(key)?;
@@ -380,16 +388,15 @@ fn key_and_path(source: &OsString) -> Result<(Option<String>, PathBuf), UsageErr
     }
 }
 
-fn file_name(path: &Path) -> Result<String, Box<dyn Error>> {
+fn file_name(path: &Path) -> Result<String, UsageError> {
     let name = path.file_name().and_then(|name| name.to_str());
-    match name.filter(|name| limits::check_key(name).is_ok()) {
-        Some(name) => Ok(name.to_owned()),
-        None => {
-            let sentence =
-                format!("the name of {path:?} is no key; choose one: --from-file KEY=FILE");
-            Err(UsageError(sentence).into())
-        }
-    }
+    let name = name.filter(|name| limits::check_key(name).is_ok());
+    name.map(str::to_owned).ok_or_else(|| {
+        let path = path.display();
+        UsageError(format!(
+            "the name of \"{path}\" is no key; choose one: --from-file KEY=FILE"
+        ))
+    })
 }
 
 /// A file, or what a shell gives for `<(command)`.
@@ -407,8 +414,18 @@ pub(super) fn read_file(path: &Path) -> Result<Value, SourceError> {
     value.ok_or_else(|| LimitError::File { path: title() }.into())
 }
 
+/// Standard input. At a terminal, what is typed is not shown.
+pub(super) fn typed_or_piped(key: &str) -> Result<Value, Box<dyn Error>> {
+    if prompt::is_possible() {
+        return Ok(prompt::value(&format!("Value of {key}: "))?);
+    }
+    Ok(read_stdin()?)
+}
+
 pub(super) fn read_stdin() -> Result<Value, SourceError> {
-    let value = Value::read(io::stdin().lock()).map_err(SourceError::NoInput)?;
+    let value = prompt::unbuffered_stdin()
+        .and_then(Value::read)
+        .map_err(SourceError::NoInput)?;
     value.ok_or_else(|| {
         LimitError::File {
             path: "standard input".to_owned(),

@@ -34,6 +34,8 @@ pub(super) enum TreeError {
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{0:?} is no folder; --from-file takes files")]
     NoFolder(PathBuf),
+    #[error("there is no file in {0:?}")]
+    Empty(PathBuf),
     #[error("{0:?} has no name to be kept")]
     NoName(PathBuf),
     #[error("{0:?} has a name that is not UTF-8, which no pod could be told; rename it")]
@@ -79,6 +81,9 @@ pub(super) fn read(folder: &Path) -> Result<Tree, TreeError> {
         warnings: vec![],
     };
     walk.folder(folder, &root, name)?;
+    if walk.found.is_empty() {
+        return Err(TreeError::Empty(folder.to_owned()));
+    }
     // Before anything is read that is too much anyway.
     check_size(walk.found.iter().map(|found| (&*found.path, found.length)))
         .map_err(LimitError::Size)?;
@@ -121,7 +126,8 @@ impl Walk<'_> {
         names.sort();
         if names.is_empty() {
             let warning = format!(
-                "{folder:?} is empty; Secrets hold no empty folders, and pods will not have it"
+                "\"{}\" is empty; Secrets hold no empty folders, and pods will not have it",
+                folder.display()
             );
             self.warnings.push(warning);
         }

@@ -24,6 +24,7 @@ use crate::{
 ///
 /// Exit codes: 0 done, or nothing to do; 1 failed; 2 the command line is wrong.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = "\
 Examples:
   keyporter secret update openai --prompt OPENAI_API_KEY
@@ -50,7 +51,7 @@ pub(super) struct Update {
     #[arg(long, conflicts_with = "on_reference")]
     automatic: bool,
 
-    /// What it is for: HuggingFace, S3, Database, ImagePullSecret or Generic, in any letters; shown in lists
+    /// What it is for: `HuggingFace`, `S3`, `Database`, `ImagePullSecret` or `Generic`, in any letters; shown in lists
     #[arg(long, value_name = "USE_CASE")]
     use_case: Option<UseCase>,
 

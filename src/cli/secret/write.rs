@@ -171,7 +171,10 @@ async fn replace(author: &Author, mut draft: Draft, sentence: &str) -> Result<Do
 /// The object of which the refusal says that it holds the first key.
 fn first_key<'a>(sentence: &'a str, namespace: &str) -> Option<&'a str> {
     let (_, rest) = sentence.split_once(&format!("(secret {namespace}/"))?;
-    rest.split_once(')').map(|(object, _)| object)
+    let (object, _) = rest.split_once(')')?;
+    // It becomes a part of a path.
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    (object.chars().all(inner) && object.starts_with(|c| c != '.')).then_some(object)
 }
 
 fn tell(author: &Author, done: &Done) -> Result<(), Box<dyn Error>> {
@@ -206,5 +209,6 @@ mod tests {
         assert!(sentence.contains(SECOND_KEY), "{sentence}");
         assert_eq!(first_key(&sentence, "vision"), Some("git-0a1b2c3d"));
         assert_eq!(first_key(&sentence, "speech"), None);
+        assert_eq!(first_key("(secret vision/a/../b)", "vision"), None);
     }
 }

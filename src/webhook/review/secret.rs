@@ -1,10 +1,12 @@
-//! Reading an AdmissionReview of a Secret: its marks alone. The values in it are skipped and never held.
+//! Reading an AdmissionReview of a Secret: its marks alone. The values in it are skipped and never held, but those of a
+//! folder that is to be unpacked.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::{BadReview, Head, Kind, Request, Review, Subject, checked, why};
+use crate::folder::Contents;
 use crate::inject::marks::Marks;
 use crate::inject::pod::Text;
 
@@ -53,6 +55,16 @@ pub(in crate::webhook) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
         Change::Other
     };
     Ok(reviewed(request, change))
+}
+
+/// Reads the Secret of a body with its values, and what it was before; `None` where that is no Secret.
+pub(in crate::webhook) fn contents(body: &[u8]) -> Option<(Contents<'_>, Option<Contents<'_>>)> {
+    let review = serde_json::from_slice::<Review<'_, Contents<'_>, Contents<'_>>>(body).ok()?;
+    let request = review.request?;
+    let old = request
+        .old_object
+        .filter(|_| request.operation == *"UPDATE");
+    Some((request.object?, old))
 }
 
 fn change<'a>(operation: &str, new: Option<Marks<'a>>, old: Option<Marks<'a>>) -> Change<'a> {
