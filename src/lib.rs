@@ -17,7 +17,7 @@
 //!
 //! `main -> cli -> {server, access, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
 //! `webhook -> {access, events, ownership}`; `{events, ownership} -> referents`;
-//! `webhook -> folder`; `{access, catalog, events, folder, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
+//! `{cli, webhook} -> folder`; `{access, catalog, events, folder, ownership} -> inject`. Everything may use [`metrics`]. [`inject`] depends on nothing of the crate and does no I/O: a test
 //! reads its imports.
 //!
 //! # Invariants

@@ -57,3 +57,26 @@ fn named(what: &str, name: &str) -> Result<String, String> {
         Ok(name.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_kubectl() {
+        for (text, seconds) in [("0", 0), ("5", 5), ("5s", 5), ("2m", 120), ("1h", 3600)] {
+            assert_eq!(timeout(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "5x",
+            "-1s",
+            "1.5s",
+            "1m30s",
+            "99999999999999999999h",
+        ] {
+            assert!(timeout(text).is_err(), "{text}");
+        }
+    }
+}

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::value::Value;
+use super::{registry, value::Value};
 use crate::{
     folder::{TooLarge, check_size, is_data_key},
     inject::{
+        git_ssh::{KEY_FILE, KEY_NAMES},
         secret::Kind,
         variable::{self, Refusal},
     },
@@ -58,6 +59,8 @@ pub(super) enum LimitError {
         .0.join(", ")
     )]
     Auth(Vec<String>),
+    #[error("a secret of kind {0} needs the key {1}")]
+    Missing(Kind, &'static str),
     #[error(
         "the list of {files} files takes {bytes} bytes, and Kubernetes stores {ANNOTATION_BYTES} beside the values; \
          make several secrets, or put the files into one archive"
@@ -104,6 +107,12 @@ pub(super) fn check_values(kind: Kind, values: &BTreeMap<String, Value>) -> Resu
 /// Whether all that the secret would hold, old and new, fits into one. Sizes by key.
 pub(super) fn check_together(kind: Kind, sizes: &BTreeMap<String, u64>) -> Result<(), LimitError> {
     check_size(sizes.iter().map(|(key, size)| (&**key, *size))).map_err(LimitError::Size)?;
+    if kind == Kind::GitSsh && !KEY_NAMES.iter().any(|key| sizes.contains_key(*key)) {
+        return Err(LimitError::Missing(kind, KEY_FILE));
+    }
+    if kind == Kind::ImagePull && !sizes.contains_key(registry::KEY) {
+        return Err(LimitError::Missing(kind, registry::KEY));
+    }
     if kind == Kind::Auth && sizes.len() > 1 && !sizes.contains_key(AUTH_SECRET) {
         return Err(LimitError::Auth(sizes.keys().cloned().collect()));
     }
@@ -219,6 +228,22 @@ mod tests {
             Err(LimitError::Auth(vec!["a".to_owned(), "b".to_owned()]))
         );
         assert!(check_together(Kind::Env, &sizes(&["a", "b"])).is_ok());
+    }
+
+    #[test]
+    fn kinds_keep_the_key_that_they_are_for() {
+        let sizes = |key: &str| BTreeMap::from([(key.to_owned(), 1)]);
+        for (kind, key) in [
+            (Kind::GitSsh, "gitkey"),
+            (Kind::GitSsh, "ssh-privatekey"),
+            (Kind::ImagePull, ".dockerconfigjson"),
+        ] {
+            assert_eq!(check_together(kind, &sizes(key)), Ok(()));
+            assert!(matches!(
+                check_together(kind, &sizes("known_hosts")),
+                Err(LimitError::Missing(..))
+            ));
+        }
     }
 
     #[test]

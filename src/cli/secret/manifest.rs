@@ -180,21 +180,17 @@ fn parse(
         Some(word) => Some(Kind::of(&word).ok_or_else(|| unknown(names::KIND, &word))?),
         None => None,
     };
-    let kind = match (labelled, said) {
-        (Some(labelled), Some(said)) if labelled != said => {
-            return Err(ManifestError::TwoKinds {
-                file,
-                labelled,
-                said,
-            });
-        }
-        (Some(kind), _) | (None, Some(kind)) => kind,
-        (None, None) => match object.kubernetes_type.as_deref() {
-            Some(registry::TYPE) => Kind::ImagePull,
-            Some("kubernetes.io/ssh-auth") => Kind::GitSsh,
-            _ => Kind::Default,
-        },
-    };
+    if let (Some(labelled), Some(said)) = (labelled, said)
+        && labelled != said
+    {
+        return Err(ManifestError::TwoKinds {
+            file,
+            labelled,
+            said,
+        });
+    }
+    let by_type = || kind_by_type(object.kubernetes_type.as_deref());
+    let kind = labelled.or(said).unwrap_or_else(by_type);
     let scope = match labels.remove(names::SCOPE).as_deref() {
         Some("project") => Scope::Project,
         None | Some("user") if project => Scope::Project,
@@ -229,16 +225,7 @@ fn parse(
     let mut draft = Draft::new(name, scope, kind);
     let files = layout_of(&values, layout.as_deref(), executable.as_deref());
     let files = files.map_err(|reason| ManifestError::Layout { file, reason })?;
-    for item in files.items() {
-        if item.path != item.key {
-            draft
-                .layout
-                .insert(item.key.to_string(), item.path.to_string());
-        }
-        if item.executable {
-            draft.executables.insert(item.key.to_string());
-        }
-    }
+    place(&mut draft, &files);
     draft.values = values;
     draft.check().map_err(Box::new)?;
     draft.injection = injection;
@@ -250,6 +237,28 @@ fn parse(
         draft,
         namespace: object.metadata.namespace,
     })
+}
+
+/// What Kubernetes itself knows of what a Secret is for.
+fn kind_by_type(kubernetes_type: Option<&str>) -> Kind {
+    match kubernetes_type {
+        Some(registry::TYPE) => Kind::ImagePull,
+        Some("kubernetes.io/ssh-auth") => Kind::GitSsh,
+        _ => Kind::Default,
+    }
+}
+
+/// The files that the annotations tell of, into the draft.
+fn place(draft: &mut Draft, files: &Layout) {
+    for item in files.items() {
+        if item.path != item.key {
+            let (key, path) = (item.key.to_string(), item.path.to_string());
+            draft.layout.insert(key, path);
+        }
+        if item.executable {
+            draft.executables.insert(item.key.to_string());
+        }
+    }
 }
 
 /// `stringData` comes before `data`, as the API server has it.

@@ -159,11 +159,22 @@ impl Merge {
             self.annotations
                 .insert(names::USE_CASE.to_owned(), Some(use_case));
         }
-        let same_layout = read::<BTreeMap<String, String>>(old.layout.as_deref())
-            == read::<BTreeMap<String, String>>(layout.as_deref());
         let same_executables = read::<BTreeSet<String>>(old.executable.as_deref())
             == read::<BTreeSet<String>>(executables.as_deref());
-        if !same_layout {
+        // Of new files, and of those that go, their keys tell.
+        let place = |paths: &BTreeMap<String, String>, key: &String| paths.get(key).cloned();
+        let stay = self.changes.changed.iter().chain(&self.changes.kept);
+        let (before, after) = (
+            read::<BTreeMap<String, String>>(old.layout.as_deref()),
+            read::<BTreeMap<String, String>>(layout.as_deref()),
+        );
+        if stay
+            .into_iter()
+            .any(|key| place(&before, key) != place(&after, key))
+        {
+            self.changes.settings.push("where files lie".to_owned());
+        }
+        if before != after {
             self.annotations.insert(names::LAYOUT.to_owned(), layout);
         }
         if !same_executables {
@@ -182,6 +193,13 @@ impl Merge {
 }
 
 impl Changes {
+    /// Whether a person would see any difference.
+    pub(super) fn is_empty(&self) -> bool {
+        [&self.added, &self.changed, &self.removed, &self.settings]
+            .into_iter()
+            .all(Vec::is_empty)
+    }
+
     /// Of a new secret.
     pub(super) fn created(content: &Content) -> Self {
         Self {

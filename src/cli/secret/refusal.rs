@@ -25,8 +25,8 @@ pub(super) enum Refusal {
     #[error("Secret {object} is that of a secret called {name}; choose another name")]
     OtherName { object: String, name: String },
     #[error(
-        "secret {name} is of kind {is}, and kinds do not change; say --kind {is}, choose another name, or make it anew \
-         after `keyporter secret rm {name}`, as kind {wanted}"
+        "secret {name} is of kind {is}, and kinds do not change; say --kind {is} or `keyporter secret update {name}`, or \
+         make it anew as kind {wanted} after `keyporter secret rm {name}`"
     )]
     Kind {
         name: String,

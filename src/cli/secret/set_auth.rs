@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::Args;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use thiserror::Error as ThisError;
 
@@ -104,7 +105,7 @@ fn annotated(path: &str, text: &str, name: &str) -> Result<String, SetAuthError>
         changed.push((
             document.number,
             !places.is_empty(),
-            differs.then(|| to_yaml(&value)),
+            differs.then(|| as_before(document.text, &value)),
         ));
     }
     if !changed.iter().any(|(_, has_pods, _)| *has_pods) {
@@ -116,6 +117,15 @@ fn annotated(path: &str, text: &str, name: &str) -> Result<String, SetAuthError>
             .find(|(number, ..)| *number == document.number);
         changed.and_then(|(.., text)| text.take())
     }))
+}
+
+/// JSON stays JSON.
+fn as_before(text: &str, value: &Value) -> String {
+    let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+    match serde_json::to_string_pretty(value) {
+        Ok(json) if is_json => format!("{json}\n"),
+        _ => to_yaml(value),
+    }
 }
 
 /// The pods, by themselves and in lists, and the pod templates.
@@ -189,6 +199,11 @@ mod tests {
     #[case::already(
         "kind: Job # c\nspec: {template: {metadata: {annotations: {keyporter.dev/auth-secret: web}}, spec: {containers: []}}}\n",
         "kind: Job # c\nspec: {template: {metadata: {annotations: {keyporter.dev/auth-secret: web}}, spec: {containers: []}}}\n"
+    )]
+    #[case::json(
+        "{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": null}\n",
+        "{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"Pod\",\n  \"metadata\": {\n    \"annotations\": {\n      \
+         \"keyporter.dev/auth-secret\": \"web\"\n    }\n  }\n}\n"
     )]
     fn files(#[case] text: &str, #[case] expected: &str) {
         assert_eq!(annotated("file", text, "web").unwrap(), expected);

@@ -157,10 +157,12 @@ impl SourceArguments {
         if draft.kind == Kind::GitSsh && self.from_file.is_empty() {
             return Err(UsageError(ONE_KEY.to_owned()).into());
         }
-        self.read_part_into(draft)
+        self.read_part_into(draft)?;
+        draft.check()?;
+        Ok(())
     }
 
-    /// The same for a secret that has the rest already.
+    /// The same for a secret that has the rest already. What it becomes is looked at together with that.
     pub(super) fn read_part_into(&self, draft: &mut Draft) -> Result<(), Box<dyn Error>> {
         self.check_kind(draft.kind)?;
         let given = match draft.kind {
@@ -170,7 +172,6 @@ impl SourceArguments {
         };
         draft.values = given.values;
         draft.files = given.files;
-        draft.check()?;
         Ok(())
     }
 

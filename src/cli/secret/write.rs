@@ -104,7 +104,7 @@ async fn change(author: &Author, draft: &Draft, object: &str) -> Result<Done, Re
         let merge = Merge::plan(draft, object, &answer)?;
         // No values are kept while others are on their way.
         drop(answer);
-        let fate = if merge.is_empty() {
+        let fate = if merge.changes.is_empty() {
             "unchanged"
         } else {
             "updated"

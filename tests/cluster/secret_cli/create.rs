@@ -324,6 +324,9 @@ async fn second_key(cluster: &Cluster) -> Result<()> {
         .run("bob", &replace)?
         .said("secret gitlab created: added gitkey");
     place
+        .run("alice", &["update", "git", "--remove-key", "gitkey"])?
+        .failed(1, "a secret of kind git-ssh needs the key gitkey");
+    place
         .run("alice", &["update", "git", "--known-hosts", "hosts"])?
         .said("secret git unchanged: kept gitkey known_hosts");
     Ok(())
