@@ -239,7 +239,7 @@ mod tests {
     }
 
     /// A pod with this owner, record and controller.
-    fn pod(owner: &str, record: &Value, controller: Value) -> Value {
+    fn pod(owner: &str, record: &Value, controller: &Value) -> Value {
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -293,7 +293,7 @@ mod tests {
             entry("gone", "1"),
             entry("same", "1")
         ]);
-        let subject = explained(secrets, None, pod("alice", &record, json!([])));
+        let subject = explained(secrets, None, pod("alice", &record, &json!([])));
         assert_eq!(subject.fate, Fate::Injected { secrets: 4 });
         assert_eq!(
             told(&subject),
@@ -315,7 +315,7 @@ mod tests {
     #[case::missed(vec![secret("a", "alice", AFTER, "1"), secret("b", "alice", BEFORE, "1")], NOT_SEEN)]
     fn a_pod_without_secrets(#[case] secrets: Vec<WatchedSecret>, #[case] expected: &str) {
         for record in [json!([]), json!("odd")] {
-            let subject = explained(secrets.clone(), None, pod("alice", &record, json!([])));
+            let subject = explained(secrets.clone(), None, pod("alice", &record, &json!([])));
             assert_eq!(
                 subject.fate,
                 Fate::Skipped {
@@ -343,7 +343,7 @@ mod tests {
         #[case] expected: Option<&str>,
         #[case] rule: &str,
     ) {
-        let subject = explained(vec![], requester, pod(stamp, &json!([]), controller));
+        let subject = explained(vec![], requester, pod(stamp, &json!([]), &controller));
         let (owner, why) = subject.owner.unwrap();
         assert_eq!(owner.as_deref(), expected);
         assert!(why.contains(rule), "{why}");

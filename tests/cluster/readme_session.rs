@@ -89,27 +89,7 @@ async fn session(cluster: &Cluster) -> Result<()> {
     )
     .await?;
 
-    let home = tempfile::tempdir()?;
-    fs::create_dir(home.path().join(".aws"))?;
-    for (file, text) in [
-        (
-            "wandb.env",
-            format!(
-                "# my own\nWANDB_API_KEY={}\nWANDB_MODE=online\n",
-                canary::VALUE
-            ),
-        ),
-        (
-            ".aws/config",
-            "[default]\nregion = eu-central-1\n".to_owned(),
-        ),
-        (
-            ".aws/credentials",
-            format!("[default]\naws_secret_access_key = {}\n", canary::VALUE),
-        ),
-    ] {
-        fs::write(home.path().join(file), text)?;
-    }
+    let home = home()?;
     let kubeconfig = home.path().join("kubeconfig");
     fs::write(
         &kubeconfig,
@@ -152,13 +132,39 @@ async fn session(cluster: &Cluster) -> Result<()> {
             .replace("\"keyporter.keyporter.dev\"", "\"secrets.keyporter.dev\"");
         assert!(!canary::is_in(&printed), "{line}: {printed}");
         differs |= alike(printed.lines()) != alike(output.iter().map(String::as_str));
-        shown.push_str(&format!("$ {line}\n{printed}"));
+        shown.extend(["$ ", &line, "\n", &printed]);
     }
     assert!(
         !differs,
         "the README shows something else than\n```console\n{shown}```"
     );
     Ok(())
+}
+
+/// A folder with what alice has before she begins.
+fn home() -> Result<tempfile::TempDir> {
+    let home = tempfile::tempdir()?;
+    fs::create_dir(home.path().join(".aws"))?;
+    for (file, text) in [
+        (
+            "wandb.env",
+            format!(
+                "# my own\nWANDB_API_KEY={}\nWANDB_MODE=online\n",
+                canary::VALUE
+            ),
+        ),
+        (
+            ".aws/config",
+            "[default]\nregion = eu-central-1\n".to_owned(),
+        ),
+        (
+            ".aws/credentials",
+            format!("[default]\naws_secret_access_key = {}\n", canary::VALUE),
+        ),
+    ] {
+        fs::write(home.path().join(file), text)?;
+    }
+    Ok(home)
 }
 
 /// With the namespace as that of the context, as an administrator hands it out.

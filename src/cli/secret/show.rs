@@ -295,7 +295,7 @@ mod tests {
         String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap()
     }
 
-    fn secret(kind: &str, annotations: Value, keys: Value) -> Value {
+    fn secret(kind: &str, annotations: &Value, keys: &Value) -> Value {
         json!({
             "namespace": "vision",
             "name": "data-2bd806c9",
@@ -320,7 +320,7 @@ mod tests {
             "keyporter.dev/sizes": r#"{"k1": 2048, "k2": 3, "k3": 4}"#,
         });
         let keys = json!({"f:k1": {}, "f:k2": {}, "f:k3": {}, "f:README": {}});
-        insta::assert_snapshot!(shown(secret("default", annotations, keys)));
+        insta::assert_snapshot!(shown(secret("default", &annotations, &keys)));
     }
 
     #[test]
@@ -328,14 +328,14 @@ mod tests {
         let annotations = json!({"keyporter.dev/owner": "alice\u{1b}[2J"});
         insta::assert_snapshot!(shown(secret(
             "git-ssh",
-            annotations,
-            json!({"f:token": {}})
+            &annotations,
+            &json!({"f:token": {}})
         )));
     }
 
     #[test]
     fn what_nobody_knows_is_said_so() {
-        let mut old = secret("env", json!({"keyporter.dev/owner": "alice"}), json!({}));
+        let mut old = secret("env", &json!({"keyporter.dev/owner": "alice"}), &json!({}));
         old["managedFields"] = json!([]);
         let shown = shown(old);
         assert!(shown.contains("Keys:             not known"), "{shown}");
