@@ -170,10 +170,11 @@ async fn running(cluster: &Cluster) -> Result<()> {
     });
     assert_eq!(late.ok_or("it is not there")?["injected"], false);
 
-    no_pods(&vera)
+    nothing_to_explain(&vera)
 }
 
-fn no_pods(vera: &Person) -> Result<()> {
+/// Names that are of no pod.
+fn nothing_to_explain(vera: &Person) -> Result<()> {
     let absent = vera.run(&EXPLAIN, &["absent"])?;
     assert_eq!(absent.code, Some(1));
     assert_eq!(

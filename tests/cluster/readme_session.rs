@@ -1,7 +1,6 @@
 //! The session in the README, line by line, as alice types it.
 
 use std::{
-    fmt::Write,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -133,7 +132,7 @@ async fn session(cluster: &Cluster) -> Result<()> {
             .replace("\"keyporter.keyporter.dev\"", "\"secrets.keyporter.dev\"");
         assert!(!canary::is_in(&printed), "{line}: {printed}");
         differs |= alike(printed.lines()) != alike(output.iter().map(String::as_str));
-        write!(shown, "$ {line}\n{printed}")?;
+        shown.extend(["$ ", &line, "\n", &printed]);
     }
     assert!(
         !differs,
@@ -142,7 +141,7 @@ async fn session(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The home folder of a new user.
+/// A folder with what alice has before she begins.
 fn home() -> Result<tempfile::TempDir> {
     let home = tempfile::tempdir()?;
     fs::create_dir(home.path().join(".aws"))?;
