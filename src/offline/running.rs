@@ -145,10 +145,11 @@ impl Subject {
 }
 
 impl Row {
-    /// Whether both are about the same, and it comes.
+    /// Whether both are about the same, and it comes by itself: of references there may be several, each another thing.
     fn is_of(&self, other: &Self) -> bool {
         let same = self.object == other.object && self.container == other.container;
-        same && self.comes && other.comes
+        let comes = |row: &Self| row.comes && !row.by_reference;
+        same && comes(self) && comes(other)
     }
 
     /// Whether the pod could have had it and has not.

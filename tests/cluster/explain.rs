@@ -27,6 +27,7 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial_with_controllers("explain::a_pod_that_runs_is_compared_with_now", running),
         harness.trial("explain::a_pod_without_secrets_is_told_why", reasons),
         harness.trial("explain::a_new_pod_and_a_file_are_explained", hypothetical),
+        harness.trial("explain::references_are_explained", references),
         harness.trial("explain::the_role_that_is_missing_is_named", rights),
     ]
 }
@@ -334,6 +335,77 @@ async fn hypothetical(cluster: &Cluster) -> Result<()> {
     assert!(
         told.starts_with("Job explain-new/j\nowner: bob ("),
         "{told}"
+    );
+    Ok(())
+}
+
+/// What a pod refers to: a key of its domain's store, of the namespace's own, and a secret of its owner as a file.
+async fn references(cluster: &Cluster) -> Result<()> {
+    const STORES: [(&str, &str); 2] = [
+        ("iomete-secret-store", "GENERAL"),
+        ("iomete-secret-store-finance", "FINANCE"),
+    ];
+    let project = Project::new(cluster, "explain-references").await?;
+    let namespace = &*project.name;
+    let domain = json!({"metadata": {"labels": {"keyporter.dev/domain": "finance"}}});
+    Api::<Namespace>::all(project.admin.clone())
+        .patch(namespace, &PatchParams::default(), &Patch::Merge(domain))
+        .await?;
+    for (name, key) in STORES {
+        let store = json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"namespace": namespace, "name": name}, "stringData": {key: canary::VALUE},
+        });
+        objects::create(&project.admin, store).await?;
+    }
+    let mut pod = project.pod("notebook");
+    pod["metadata"]["annotations"] = json!({"keyporter.dev/files": "secret:token:/etc/token"});
+    pod["spec"]["containers"][0]["env"] = json!([
+        {"name": "ONE", "value": "${secrets.GENERAL}"},
+        {"name": "TWO", "value": "is ${secrets.FINANCE}"},
+    ]);
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("pod.json");
+    std::fs::write(&file, pod.to_string())?;
+    let file = file.to_str().ok_or("not UTF-8")?;
+    let vera = viewer(cluster, namespace).await?;
+    let mut expected = [
+        (STORES[0].0, "variable ONE, by reference"),
+        (STORES[1].0, "variable TWO, by reference"),
+        (SHARED, "variables REGION"),
+        // After the row of its file.
+        ("token", "variables TOKEN"),
+    ];
+    let is_file = |told: &str| told.contains("  file /etc/token, by reference\n");
+    let of_file = vera
+        .run(&EXPLAIN, &["-f", file, "--as", "alice"])?
+        .printed();
+    assert_rows(&of_file, &expected);
+    assert!(is_file(&of_file), "{of_file}");
+
+    let alice = project.client("alice");
+    wait_until("the stores to be known", async || {
+        Ok(objects::dry_run(alice, pod.clone()).await.is_ok())
+    })
+    .await?;
+    objects::create(alice, pod.clone()).await?;
+    let running = vera.run(&EXPLAIN, &["notebook"])?.printed();
+    // The text around it is the pod's own now.
+    expected[1].1 = "variable KEYPORTER_REF_1, by reference";
+    assert_rows(&running, &expected);
+    assert!(is_file(&running), "{running}");
+    let secrets: Api<Secret> = Api::namespaced(project.admin.clone(), namespace);
+    let (store, _) = STORES[0];
+    let changed = json!({"stringData": {"MORE": canary::VALUE}});
+    secrets
+        .patch(store, &PatchParams::default(), &Patch::Merge(changed))
+        .await?;
+    let told = rows(&vera.run(&EXPLAIN, &["notebook"])?.printed());
+    assert_eq!(
+        told.get(store).map(String::as_str),
+        Some(
+            "variable ONE, by reference; changed since: a container sees that when it starts again"
+        )
     );
     Ok(())
 }
