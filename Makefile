@@ -9,11 +9,11 @@ DENY := $(DENY_ROOT)/bin/cargo-deny
 # Without Go (status 3) the tests run on and report what they leave out; a broken build stops here.
 WITH_ASSETS := assets=$$(tests/control-plane/build.sh) || [ $$? -eq 3 ] && KUBEBUILDER_ASSETS=$$assets
 
-.PHONY: test lint deny advisories chart control-plane node node-packages demo
+.PHONY: test lint deny advisories shells chart control-plane node node-packages demo
 .NOTPARALLEL:
 
 # The tests come last, so that their result is what a reader sees at the end.
-test: lint deny advisories chart node
+test: lint deny advisories shells chart node
 	$(WITH_ASSETS) cargo test --locked
 
 lint:
@@ -38,6 +38,10 @@ chart:
 	@tools=$$(tests/chart-tools/build.sh) || [ $$? -eq 3 ] && \
 	if [ -z "$$tools" ]; then echo 'left out: chart, because Helm cannot be built without Go'; \
 	else tests/chart-tools/check.sh "$$tools"; fi
+
+# What reads completions and the manual.
+shells:
+	tests/packages.sh shells bash fish groff man-db zsh
 
 # The programs of the test cluster: see tests/control-plane/build.sh.
 control-plane:

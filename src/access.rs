@@ -20,6 +20,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+pub use carriers::live_pods;
+
 /// How long an answer counts. A right that was taken away works on for as long.
 const ANSWER_AGE: Duration = Duration::from_secs(10);
 /// How long the API server may take: an admission waits for it, five seconds at most.

@@ -15,7 +15,7 @@
 //!
 //! # Who may depend on whom
 //!
-//! `main -> cli -> {server, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
+//! `main -> cli -> {server, access, admin, offline}`; `{webhook, offline} -> {inject, catalog}`;
 //! `webhook -> {access, events, ownership}`; `{events, ownership} -> referents`;
 //! `{cli, webhook} -> folder`; `{access, catalog, events, folder, ownership} -> inject`; `server -> certificates`;
 //! `{certificates, ownership, server}` tell [`admin`] whether they are ready. Everything may use [`metrics`]. [`inject`]

@@ -28,23 +28,27 @@ impl Access {
         let Some(asker) = &self.0 else {
             return Ok(BTreeSet::new());
         };
-        let list = list(&asker.client, namespace, object);
-        let carriers = tokio::time::timeout(ANSWER_TIMEOUT, list).await;
-        carriers.map_err(|_| AccessError::Slow)?
+        let mut carriers = BTreeSet::new();
+        let list = live_pods(&asker.client, Some(namespace), |page| {
+            page.collect(object, &mut carriers);
+        });
+        let listed = tokio::time::timeout(ANSWER_TIMEOUT, list).await;
+        listed.map_err(|_| AccessError::Slow)??;
+        Ok(carriers)
     }
 }
 
-async fn list(
+/// Lists the live pods that got anything from keyporter, in one namespace or in all, page by page.
+pub async fn live_pods(
     client: &Client,
-    namespace: &str,
-    object: &str,
-) -> Result<BTreeSet<Carrier>, AccessError> {
-    let pods = Request::new(Pod::url_path(&(), Some(namespace)));
+    namespace: Option<&str>,
+    mut visit: impl FnMut(&Page<'_>),
+) -> Result<(), AccessError> {
+    let pods = Request::new(Pod::url_path(&(), namespace));
     let mut parameters = ListParams::default()
         .labels(LABELS)
         .fields(FIELDS)
         .limit(PAGE);
-    let mut carriers = BTreeSet::new();
     loop {
         let request = pods
             .list_metadata(&parameters)
@@ -52,10 +56,10 @@ async fn list(
         // As text, because kube logs the whole of an answer that it cannot read.
         let answer = client.request_text(request).await.map_err(unanswered)?;
         let page: Page<'_> = serde_json::from_str(&answer).map_err(|_| AccessError::Unreadable)?;
-        page.collect(object, &mut carriers);
+        visit(&page);
         match page.next() {
             Some(next) => parameters.continue_token = Some(next.to_owned()),
-            None => return Ok(carriers),
+            None => return Ok(()),
         }
     }
 }

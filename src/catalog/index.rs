@@ -154,11 +154,11 @@ impl Catalog {
         let namespace: Box<str> = secret.namespace().into();
         let object: Box<str> = secret.object().into();
         if source.tells_of_stores() && self.is_store(&object) {
-            let store = secret.clone();
+            let store = secret.clone().into();
             self.change_stores(source, &namespace, |stores| stores.put(store));
         }
         if source.tells_of_shelves() {
-            self.change(source, &namespace, &object, self.item(secret));
+            self.change(source, &namespace, &object, self.item(secret.into()));
         }
     }
 
@@ -180,7 +180,11 @@ impl Catalog {
     }
 
     /// Takes all of these for all that the source has. Readers see the old list or the new one, nothing between.
-    pub fn replace(&self, source: Source, secrets: Vec<WatchedSecret>) {
+    pub fn replace(
+        &self,
+        source: Source,
+        secrets: impl IntoIterator<Item = impl Into<Description>>,
+    ) {
         let mut relist = self.relist(source);
         for secret in secrets {
             relist.add(secret);
@@ -221,8 +225,8 @@ impl Catalog {
         self.write(|namespaces| namespaces.set_stores(namespace, shown));
     }
 
-    fn item(&self, secret: WatchedSecret) -> Option<Item> {
-        let read = Description::from(secret).read_by(self.0.identity)?;
+    fn item(&self, secret: Description) -> Option<Item> {
+        let read = secret.read_by(self.0.identity)?;
         Some(match read {
             Ok(secret) => Item::Usable(Arc::new(secret)),
             Err(broken) => Item::Broken(Arc::new(broken)),
@@ -263,8 +267,9 @@ pub struct Relist {
 
 impl Relist {
     /// Takes in a secret of the list. One that the catalog has already, unchanged, takes no memory again.
-    pub fn add(&mut self, secret: WatchedSecret) {
-        if self.source.tells_of_stores() && self.catalog.is_store(secret.object()) {
+    pub fn add(&mut self, secret: impl Into<Description>) {
+        let secret = secret.into();
+        if self.source.tells_of_stores() && self.catalog.is_store(&secret.object) {
             self.stores.put(secret.clone());
         }
         if !self.source.tells_of_shelves() {
@@ -677,7 +682,7 @@ mod tests {
                         told.remove(&(source.as_str(), n, o));
                     }
                     Change::Replace(source, list) => {
-                        catalog.replace(source, list.iter().copied().map(made).collect());
+                        catalog.replace(source, list.iter().copied().map(made));
                         told.retain(|(name, _, _), _| *name != source.as_str());
                         for one in list {
                             told.insert((source.as_str(), one.0, one.1), (source, one));
@@ -688,7 +693,7 @@ mod tests {
             let fresh = Catalog::new();
             for source in Source::ALL {
                 let list = told.values().filter(|(of, _)| *of == source).map(|(_, one)| made(*one));
-                fresh.replace(source, list.collect());
+                fresh.replace(source, list);
             }
             prop_assert_eq!(catalog.counts(), fresh.counts());
             for namespace in ["n0", "n1"] {
@@ -701,7 +706,7 @@ mod tests {
                 }
             }
             for source in Source::ALL {
-                catalog.replace(source, Vec::new());
+                catalog.replace(source, Vec::<WatchedSecret>::new());
             }
             prop_assert_eq!(catalog.counts(), Counts::default());
             prop_assert!(catalog.read(Namespaces::is_empty));

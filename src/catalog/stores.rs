@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::decode::WatchedSecret;
 use super::index::Source;
 use crate::inject::secret::Description;
 use crate::inject::store::{Store, Stores};
@@ -72,14 +71,14 @@ impl StoresTold {
 
 impl StoreList {
     /// Takes in a store that is new or has changed.
-    pub(super) fn put(&mut self, secret: WatchedSecret) {
+    pub(super) fn put(&mut self, secret: Description) {
         let Description {
             namespace,
             object,
             resource_version,
             keys,
             ..
-        } = secret.into();
+        } = secret;
         let store = Store {
             object: object.into(),
             resource_version: resource_version.into(),
@@ -116,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::catalog::{Catalog, Shelves};
+    use crate::catalog::{Catalog, Shelves, WatchedSecret};
     use crate::inject::settings::Settings;
     use crate::inject::store::STORE;
 

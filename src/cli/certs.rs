@@ -16,6 +16,9 @@ use crate::certificates::{self, DEFAULT_HOSTS, Outcome};
 
 /// Development certificates: a CA, and a serving certificate that it signed
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  keyporter certs generate")]
 pub(super) struct Certs {
     #[command(subcommand)]
     command: Command,
@@ -31,6 +34,10 @@ enum Command {
 /// What is still good is kept, the CA above all, since webhook configurations carry it. Prints what was written, and
 /// the CA as a webhook configuration takes it.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  keyporter certs generate
+  keyporter certs generate --directory /etc/keyporter/tls --host keyporter.example.com")]
 struct Generate {
     /// Where the files go; made if absent
     #[arg(long, value_name = "PATH", default_value = "certs")]

@@ -13,17 +13,34 @@ use kube::{
     api::PostParams,
     client::AuthError,
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+    core::request,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use super::values::{group, namespace, timeout, username};
-use crate::causes::one_line;
+use crate::{access::AccessError, causes::one_line};
 
 /// Flags of commands for people, as kubectl has them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterArguments {
+    #[command(flatten)]
+    place: PlaceArguments,
+
+    /// Act as this user, which takes the right to impersonate them
+    #[arg(long = "as", value_name = "USER", value_parser = username)]
+    user: Option<String>,
+
+    /// A group to act as, beside the user; may be repeated
+    #[arg(long = "as-group", value_name = "GROUP", value_parser = group, requires = "user")]
+    groups: Vec<String>,
+}
+
+/// Which cluster, and where in it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+pub(super) struct PlaceArguments {
     /// The kubeconfig; without it that of $KUBECONFIG, ~/.kube/config, or the account of the pod that this runs in
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -35,14 +52,6 @@ pub(super) struct ClusterArguments {
     /// The namespace; without it that of the context
     #[arg(short, long, value_name = "NAMESPACE", value_parser = namespace)]
     namespace: Option<String>,
-
-    /// Act as this user, which takes the right to impersonate them
-    #[arg(long = "as", value_name = "USER", value_parser = username)]
-    user: Option<String>,
-
-    /// A group to act as, beside the user; may be repeated
-    #[arg(long = "as-group", value_name = "GROUP", value_parser = group, requires = "user")]
-    groups: Vec<String>,
 
     /// How long to wait for the API server, such as 5s or 2m; a number alone is seconds, 0 waits for ever
     #[arg(long, value_name = "TIME", value_parser = timeout)]
@@ -98,6 +107,7 @@ pub(super) enum RequestError {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Caller {
     pub(super) username: String,
+    pub(super) groups: Vec<String>,
 }
 
 impl Caller {
@@ -109,6 +119,7 @@ impl Caller {
         let user = user.ok_or(RequestError::OddAnswer)?;
         Ok(Self {
             username: user.username.ok_or(RequestError::OddAnswer)?,
+            groups: user.groups.unwrap_or_default(),
         })
     }
 }
@@ -116,12 +127,12 @@ impl Caller {
 impl ClusterArguments {
     /// The namespace of the flag.
     pub(super) fn namespace(&self) -> Option<&str> {
-        self.namespace.as_deref()
+        self.place.namespace()
     }
 
     /// A client for the cluster, as whom the flags say. Its default namespace is the one that is meant.
     pub(super) async fn client(&self) -> Result<Client, ClusterError> {
-        let mut config = config(self.kubeconfig.as_deref(), self.context.as_deref(), "").await?;
+        let mut config = self.place.config("").await?;
         if let Some(user) = &self.user {
             // All of it, lest a group or an extra that the kubeconfig names goes with another user.
             let identity = &mut config.auth_info;
@@ -130,6 +141,28 @@ impl ClusterArguments {
             identity.impersonate_groups = Some(self.groups.clone());
             identity.impersonate_user_extra = None;
         }
+        connect(config)
+    }
+}
+
+impl PlaceArguments {
+    /// The namespace of the flag.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// A client for the cluster. Its default namespace is the one that is meant; `otherwise` is what can be done without.
+    pub(super) async fn client(&self, otherwise: &'static str) -> Result<Client, ClusterError> {
+        connect(self.config(otherwise).await?)
+    }
+
+    async fn config(&self, otherwise: &'static str) -> Result<Config, ClusterError> {
+        let mut config = config(
+            self.kubeconfig.as_deref(),
+            self.context.as_deref(),
+            otherwise,
+        )
+        .await?;
         if let Some(namespace) = &self.namespace {
             config.default_namespace.clone_from(namespace);
         }
@@ -139,7 +172,7 @@ impl ClusterArguments {
             config.read_timeout = timeout;
             config.write_timeout = timeout;
         }
-        connect(config)
+        Ok(config)
     }
 }
 
@@ -231,6 +264,16 @@ impl ClusterError {
     }
 }
 
+/// Not by way of kube's own decoding, which logs what it cannot read.
+pub(super) async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    request: Result<axum::http::Request<Vec<u8>>, request::Error>,
+) -> Result<T, RequestError> {
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let text = client.request_text(request).await?;
+    serde_json::from_str(&text).map_err(|_| RequestError::OddAnswer)
+}
+
 impl RequestError {
     /// What an answer that is no success says.
     pub(super) fn refused(code: u16, answer: &[u8]) -> Self {
@@ -253,6 +296,21 @@ impl RequestError {
         match self {
             Self::Refused { code, .. } => Some(*code),
             _ => None,
+        }
+    }
+
+    /// Whether it takes a right that the caller has not.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.code() == Some(403)
+    }
+}
+
+impl From<AccessError> for RequestError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Unanswered(error) => (*error).into(),
+            error @ AccessError::Slow => Self::Unreached(error.to_string()),
+            AccessError::Unreadable => Self::OddAnswer,
         }
     }
 }

@@ -2,27 +2,26 @@
 
 use std::{
     error::Error,
-    fs,
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::PathBuf,
 };
 
 use anstyle::{AnsiColor, Color, Style};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
-use tabwriter::TabWriter;
 
 use super::{
+    explanation::{self, Denied as Explained},
     settings::SettingsArguments,
     values::{domain, namespace, username},
-    written,
+    workloads, written,
 };
 use crate::{
     catalog::{Catalog, files},
     documents::{Documents, to_yaml},
-    inject::{identity::Identity, name},
-    offline::{Fate, Offline, OfflineError, Outcome, Subject},
+    inject::identity::Identity,
+    offline::{Fate, Offline, Outcome, Subject},
 };
 
 /// The namespace of whoever names none, as in kubectl.
@@ -91,22 +90,8 @@ enum Output {
 
 /// Something was denied. The sentences are on standard error already.
 #[derive(Debug, thiserror::Error)]
-enum Denied {
-    #[error("nothing is printed, because {0} of the pods would be denied")]
-    Unprinted(usize),
-    #[error("{0} of the pods would be denied")]
-    Explained(usize),
-}
-
-/// Which document of a file it is that cannot be worked on.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}: document {number}, line {line}")]
-struct InDocument {
-    file: String,
-    number: usize,
-    line: usize,
-    source: OfflineError,
-}
+#[error("nothing is printed, because {0} of the pods would be denied")]
+struct Denied(usize);
 
 /// A file with what became of its documents.
 struct Done<'a> {
@@ -143,7 +128,7 @@ impl Inject {
         let texts = self
             .files
             .iter()
-            .map(|file| read(file))
+            .map(|file| workloads::read(file))
             .collect::<Result<Vec<_>, _>>()?;
         let done = texts
             .iter()
@@ -161,9 +146,9 @@ impl Inject {
             0 => self.print(&done),
             denied if self.output == Output::Explain => {
                 self.print(&done)?;
-                Err(Denied::Explained(denied).into())
+                Err(Explained(denied).into())
             }
-            denied => Err(Denied::Unprinted(denied).into()),
+            denied => Err(Denied(denied).into()),
         }
     }
 
@@ -173,20 +158,10 @@ impl Inject {
         name: &str,
         text: &'a str,
     ) -> Result<Done<'a>, Box<dyn Error>> {
-        let documents = Documents::split(text);
-        if documents.is_empty() {
-            return Err(format!("{name}: no document in it").into());
-        }
+        let documents = workloads::split(name, text)?;
         let mut outcomes = Vec::with_capacity(documents.len());
         for document in &documents {
-            let outcome = offline
-                .document(document.value(name)?)
-                .map_err(|error| InDocument {
-                    file: name.to_owned(),
-                    number: document.number,
-                    line: document.line,
-                    source: error,
-                })?;
+            let outcome = workloads::work(offline, name, document, document.value(name)?)?;
             tell(&outcome.subjects, self.output);
             outcomes.push(outcome);
         }
@@ -203,28 +178,10 @@ impl Inject {
             Output::Json => print_json(&mut out, done),
             Output::Patch => print_patches(&mut out, done),
             Output::Diff => print_diff(&mut out, done),
-            Output::Explain => print_explanations(&mut out, done),
+            Output::Explain => explanation::print(&mut out, subjects(done)),
         };
         written(printed)
     }
-}
-
-fn read(file: &Path) -> Result<(String, String), Box<dyn Error>> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|error| format!("cannot read standard input: {error}"))?;
-        return Ok(("standard input".to_owned(), text));
-    }
-    let name = file.display().to_string();
-    if file.is_dir() {
-        return Err(
-            format!("cannot read {name}: it is a folder; name its files, each with -f").into(),
-        );
-    }
-    let text = fs::read_to_string(file).map_err(|error| format!("cannot read {name}: {error}"))?;
-    Ok((name, text))
 }
 
 /// All documents of all files.
@@ -335,60 +292,6 @@ fn print_diff(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
                 )?;
             }
         }
-    }
-    Ok(())
-}
-
-fn print_explanations(out: &mut impl Write, done: &[Done<'_>]) -> io::Result<()> {
-    for subject in subjects(done) {
-        writeln!(out, "{}", subject.title)?;
-        match &subject.owner {
-            Some((Some(name), rule)) => writeln!(
-                out,
-                "owner: {name} (owner id {}): {rule}",
-                name::owner_id(name)
-            )?,
-            Some((None, rule)) => writeln!(out, "owner: {rule}")?,
-            None => {}
-        }
-        match &subject.fate {
-            Fate::Skipped { reason } => writeln!(out, "nothing added: {reason}")?,
-            Fate::Denied { message } => writeln!(out, "denied: {message}")?,
-            Fate::Injected { .. } => {}
-        }
-        if subject.rows.is_empty() {
-            // Of a workload that is denied the pods were not looked at.
-            let denied = matches!(subject.fate, Fate::Denied { .. });
-            let none = if denied { "" } else { "no secrets in reach\n" };
-            writeln!(out, "{none}")?;
-            continue;
-        }
-        let mut table = TabWriter::new(&mut *out).minwidth(4).padding(2);
-        writeln!(table, "SECRET\tKIND\tSCOPE\tCONTAINER\tHOW")?;
-        for row in &subject.rows {
-            let or_dash = |text| {
-                if str::is_empty(text) {
-                    "-".to_owned()
-                } else {
-                    text.to_owned()
-                }
-            };
-            let (kind, scope, container) = (
-                or_dash(row.kind),
-                or_dash(row.scope),
-                or_dash(&row.container),
-            );
-            writeln!(
-                table,
-                "{}\t{kind}\t{scope}\t{container}\t{}",
-                row.secret, row.how
-            )?;
-        }
-        table.flush()?;
-        for warning in &subject.warnings {
-            writeln!(out, "warning: {warning}")?;
-        }
-        writeln!(out)?;
     }
     Ok(())
 }

@@ -9,6 +9,9 @@ use crate::ownership::{OWN_NAMESPACE, rotate};
 
 /// The keys with which owners of workloads are proved
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  keyporter keys rotate")]
 pub(super) struct Keys {
     #[command(subcommand)]
     command: Command,

@@ -10,7 +10,7 @@
 use std::{env, error::Error, ffi::OsString, io, process::ExitCode};
 
 use clap::{
-    Parser, Subcommand,
+    FromArgMatches, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -22,18 +22,37 @@ use crate::{
 mod certificates;
 mod certs;
 mod cluster;
+mod completion;
+mod explain;
+mod explanation;
 mod inject;
 mod keys;
+mod man;
+mod namespace;
+mod program;
+mod rights;
 mod secret;
 mod serve;
 mod settings;
+mod table;
 mod values;
+mod workloads;
+
+use program::{Called, complete};
 
 const LOGGING: &str = "Logging";
 
 /// Gives every pod the secrets of its authenticated owner and project.
 #[derive(Debug, Parser)]
 #[command(name = "keyporter", version, about)]
+#[command(after_help = "\
+Exit codes: 0 done; 1 failed, or denied; 2 the command line is wrong.
+
+Examples:
+  keyporter secret create openai --kind env --prompt OPENAI_API_KEY
+  keyporter secret list
+  keyporter explain -f job.yaml
+  keyporter serve --secrets deploy/examples/secrets.yaml")]
 pub struct Cli {
     /// Which events are logged: a level, or a list such as `info,keyporter::server=debug`. The default is info for
     /// serve and error for the other commands, which say themselves what they do
@@ -52,19 +71,40 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::Serve>),
     Inject(inject::Inject),
+    Explain(explain::Explain),
     Secret(secret::Secret),
     Keys(keys::Keys),
     Certs(certs::Certs),
+    Completion(completion::Completion),
+    Man(man::Man),
 }
 
 /// Does what the command line of this process asks for.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(message) => return usage(message),
-    };
-    match execute(cli) {
+    let mut arguments = env::args_os();
+    let called = Called::by(arguments.next().as_deref());
+    if called == Called::PluginCompletion {
+        let words: Vec<_> = arguments
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        return ended(written(complete(&mut io::stdout(), &words)));
+    }
+    let mut command = called.command();
+    let parsed = command
+        .try_get_matches_from_mut(env::args_os())
+        .and_then(|matches| {
+            let cli = Cli::from_arg_matches(&matches);
+            cli.map_err(|error| error.format(&mut command))
+        });
+    match parsed {
+        Ok(cli) => ended(execute(cli, called)),
+        Err(message) => usage(message),
+    }
+}
+
+fn ended(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", one_line(error.as_ref()));
@@ -77,20 +117,21 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
+fn execute(cli: Cli, called: Called) -> Result<(), Box<dyn Error>> {
     let level = match cli.command {
         Command::Serve(_) => LogFilter::INFO,
-        Command::Inject(_) | Command::Secret(_) | Command::Keys(_) | Command::Certs(_) => {
-            LogFilter::ERROR
-        }
+        _ => LogFilter::ERROR,
     };
     telemetry::init(cli.log_format, &cli.log_level.unwrap_or(level))?;
     match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Inject(inject) => inject.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Secret(secret) => secret.run(),
         Command::Keys(keys) => keys.run(),
         Command::Certs(certs) => certs.run(),
+        Command::Completion(completion) => completion.run(called),
+        Command::Man(man) => man.run(),
     }
 }
 
@@ -137,5 +178,44 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_that_it_takes() {
+        fn walk(path: &str, command: &clap::Command, wrong: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let examples = help.split("Examples:\n").nth(1).unwrap_or_default();
+            let calls = examples.lines().filter_map(|line| {
+                let (_, call) = line.split_once("keyporter ")?;
+                let ends = |c: char| matches!(c, '|' | '#' | '>' | ')');
+                Some(
+                    call.split(ends)
+                        .next()
+                        .unwrap_or_default()
+                        .replace('\'', ""),
+                )
+            });
+            let calls: Vec<_> = calls.collect();
+            if calls.is_empty() {
+                wrong.push(format!("{path}: no example"));
+            }
+            for call in calls {
+                let words = ["keyporter"].into_iter().chain(call.split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    wrong.push(format!("{path}: {call}: {error}"));
+                }
+            }
+            for subcommand in command.get_subcommands() {
+                walk(
+                    &format!("{path} {}", subcommand.get_name()),
+                    subcommand,
+                    wrong,
+                );
+            }
+        }
+        let mut wrong = vec![];
+        walk("keyporter", &Cli::command(), &mut wrong);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }

@@ -32,6 +32,33 @@ impl Carried {
     }
 }
 
+/// An entry of a pod's record.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Recorded<'a> {
+    /// The Secret object.
+    #[serde(borrow)]
+    pub secret: Text<'a>,
+    /// What the user calls it.
+    #[serde(borrow, default)]
+    pub name: Text<'a>,
+    /// Its kind.
+    #[serde(borrow, default)]
+    pub kind: Text<'a>,
+    /// Its scope.
+    #[serde(borrow, default)]
+    pub scope: Text<'a>,
+    /// Its `metadata.resourceVersion` at that time.
+    #[serde(borrow, default)]
+    pub resource_version: Text<'a>,
+}
+
+/// The secrets of a pod's record; none where it cannot be read.
+#[must_use]
+pub fn recorded(record: &str) -> Vec<Recorded<'_>> {
+    serde_json::from_str(record).unwrap_or_default()
+}
+
 /// Whether a pod's record names this Secret.
 ///
 /// A record that cannot be read names none. keyporter writes none such, and a stranger's pod with a damaged one would

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::carried::carries;
+use super::carried::{carries, recorded};
 use super::pod::Text;
 
 /// A page of a list of pods, of which only some metadata is read.
@@ -37,6 +37,8 @@ struct Listed<'a> {
 struct Metadata<'a> {
     #[serde(borrow)]
     name: Text<'a>,
+    #[serde(borrow, default)]
+    namespace: Text<'a>,
     #[serde(borrow, default)]
     deletion_timestamp: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -95,6 +97,18 @@ impl Page<'_> {
         carriers.extend(listed.filter_map(|metadata| metadata.carrier_of(object)));
     }
 
+    /// Every Secret that a pod carries which is not on its way out: its namespace, its object name and the pod.
+    pub fn carried(&self) -> impl Iterator<Item = (&str, String, Carrier)> {
+        let listed = self.items.iter().flatten().map(|listed| &listed.metadata);
+        listed.flat_map(|metadata| {
+            let secrets = metadata.record().map(recorded).unwrap_or_default();
+            secrets.into_iter().map(|recorded| {
+                let object = recorded.secret.as_str().to_owned();
+                (metadata.namespace.as_str(), object, metadata.carrier())
+            })
+        })
+    }
+
     /// What asks for the next page; `None` after the last.
     #[must_use]
     pub fn next(&self) -> Option<&str> {
@@ -104,12 +118,21 @@ impl Page<'_> {
 
 impl Metadata<'_> {
     fn carrier_of(&self, object: &str) -> Option<Carrier> {
+        carries(self.record()?, object).then(|| self.carrier())
+    }
+
+    /// What it carries, if it is not on its way out.
+    fn record(&self) -> Option<&str> {
         let record = self.annotations.as_ref()?.injected.as_ref()?;
         let live = self.deletion_timestamp.is_none();
-        (live && carries(record.as_str(), object)).then(|| Carrier {
+        live.then_some(record.as_str())
+    }
+
+    fn carrier(&self) -> Carrier {
+        Carrier {
             pod: self.name.as_str().to_owned(),
             workload: self.workload(),
-        })
+        }
     }
 
     /// What a person knows the pod by: a ReplicaSet has its Deployment's name and a hash, which the pod has as a label.

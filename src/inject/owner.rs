@@ -57,7 +57,9 @@ pub enum Rule {
     Unproven,
     /// A trusted controller created the pod from something that it is not trusted to make pods from.
     OtherKind,
-    /// Nobody said who creates the pod; only outside a cluster.
+    /// The pod runs, and names its owner; only in explanations.
+    Recorded,
+    /// Nobody said who creates the pod; only in explanations.
     Unknown,
 }
 
@@ -84,6 +86,7 @@ impl Rule {
             Self::NoStamp => "no-stamp",
             Self::Unproven => "unproven-stamp",
             Self::OtherKind => "other-kind",
+            Self::Recorded => "recorded",
             Self::Unknown => "unknown",
         }
     }
@@ -110,6 +113,7 @@ impl fmt::Display for Rule {
             Self::OtherKind => {
                 "none: the controller that created the pod is not trusted with pods of what it made it from"
             }
+            Self::Recorded => "who created the pod, or for whom they acted (keyporter.dev/owner on it)",
             Self::Unknown => "none: nobody said who creates the pod",
         })
     }

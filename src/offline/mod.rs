@@ -4,6 +4,7 @@
 //! of its pod templates gets what its pods would get.
 
 mod report;
+mod running;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,6 +16,7 @@ use crate::inject::identity::Identity;
 use crate::inject::object::{Kind, Object};
 use crate::inject::owner::{self, Owner, Ownership, Rule};
 use crate::inject::pod::{Pod, Text};
+use crate::inject::select::Visible;
 use crate::inject::settings::Settings;
 use crate::inject::stamp::{Answers, Stamping, WorkloadRequest, stamp};
 use crate::inject::{
@@ -22,6 +24,8 @@ use crate::inject::{
 };
 
 pub use report::{Fate, Row, Subject};
+use running::Facts;
+pub use running::NOT_SEEN;
 
 /// For whom and with what.
 #[derive(Debug)]
@@ -100,6 +104,27 @@ pub enum OfflineError {
 impl Offline<'_> {
     /// Works on a document: one object, or a `List` of them. What is no pod and has no pod template stays as it is.
     pub fn document(&self, document: Value) -> Result<Outcome, OfflineError> {
+        self.work(document, Origin::Requester)
+    }
+
+    /// What is decided about a pod that runs, as it is, and how that differs from what it got. Whose it is it says itself,
+    /// else it is taken for the requester's. `exists` says whether there is a Secret of this name.
+    pub fn running(
+        &self,
+        pod: Value,
+        exists: impl Fn(&str) -> bool,
+    ) -> Result<Outcome, OfflineError> {
+        let facts = Facts::of(&pod);
+        // What it has came without what has been added since.
+        let past = self.work(pod.clone(), Origin::Past(Some(&facts)))?;
+        let mut outcome = self.work(pod, Origin::Past(None))?;
+        for (subject, past) in outcome.subjects.iter_mut().zip(&past.subjects) {
+            subject.compare(past, &facts, self.catalog, &exists);
+        }
+        Ok(outcome)
+    }
+
+    fn work(&self, document: Value, origin: Origin<'_>) -> Result<Outcome, OfflineError> {
         let pointers: Vec<_> = objects(&document)
             .into_iter()
             .map(|(pointer, _)| pointer)
@@ -111,12 +136,17 @@ impl Offline<'_> {
             subjects: vec![],
         };
         for pointer in pointers {
-            self.object(&mut outcome, &pointer)?;
+            self.object(&mut outcome, &pointer, origin)?;
         }
         Ok(outcome)
     }
 
-    fn object(&self, outcome: &mut Outcome, base: &str) -> Result<(), OfflineError> {
+    fn object(
+        &self,
+        outcome: &mut Outcome,
+        base: &str,
+        origin: Origin<'_>,
+    ) -> Result<(), OfflineError> {
         let Some(object) = outcome.document.pointer(base) else {
             return Ok(());
         };
@@ -155,7 +185,8 @@ impl Offline<'_> {
             namespace,
         };
         if is_pod {
-            work.pod(outcome, base)
+            let subject = work.subject(None);
+            work.decide(outcome, base, subject, origin)
         } else {
             work.workload(outcome, base)
         }
@@ -164,11 +195,13 @@ impl Offline<'_> {
 
 /// Who makes a pod.
 #[derive(Debug, Clone, Copy)]
-enum Origin {
+enum Origin<'o> {
     /// Who creates the object of the file.
     Requester,
     /// A controller of Kubernetes, from a template of that object.
     Controller,
+    /// Nobody any more: it runs. With what it says of itself only the secrets that it got are looked at.
+    Past(Option<&'o Facts>),
 }
 
 /// One object at work.
@@ -179,13 +212,8 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn pod(&self, outcome: &mut Outcome, base: &str) -> Result<(), OfflineError> {
-        self.decide(
-            outcome,
-            base,
-            Subject::new(&self.title, None),
-            Origin::Requester,
-        )
+    fn subject(&self, template: Option<&str>) -> Subject {
+        Subject::new(&self.title, &self.namespace, template)
     }
 
     /// Stamps the workload, then treats each template as a controller's pod: its stamp names the owner.
@@ -215,7 +243,7 @@ impl Work<'_> {
                 Stamping::Skip(_) | Stamping::Follow(_) => {}
                 Stamping::Ask(names) => {
                     let stamp = names.into_iter().next().unwrap_or_default().to_owned();
-                    let subject = Subject::new(&self.title, None);
+                    let subject = self.subject(None);
                     outcome
                         .subjects
                         .push(subject.denied(&Denial::ForeignStamp { stamp }));
@@ -226,7 +254,7 @@ impl Work<'_> {
                     warnings = stamp.warnings.iter().map(ToString::to_string).collect();
                 }
                 Stamping::Deny(denial) => {
-                    let subject = Subject::new(&self.title, None);
+                    let subject = self.subject(None);
                     outcome.subjects.push(subject.denied(&denial));
                     return Ok(());
                 }
@@ -239,7 +267,7 @@ impl Work<'_> {
         self.apply(outcome, operations)?;
         for pointer in &pointers {
             let place = (pointers.len() > 1).then_some(pointer.as_str());
-            let mut subject = Subject::new(&self.title, place);
+            let mut subject = self.subject(place);
             // Those of the workload as a whole stand with its first template.
             subject.warnings.append(&mut warnings);
             self.decide(
@@ -274,7 +302,7 @@ impl Work<'_> {
             shelves.visible(),
             self.offline.settings,
         );
-        let mut subject = Subject::new(&self.title, None);
+        let mut subject = self.subject(None);
         subject.warnings = warnings;
         let operations = match filled {
             Ok(filled) => {
@@ -304,7 +332,7 @@ impl Work<'_> {
         &'p self,
         pod: &'p Pod<'p>,
         person: Option<&'p str>,
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<Owner<'p>, Denial> {
         let stamp = pod
             .metadata
@@ -324,6 +352,12 @@ impl Work<'_> {
                     }
                 }
             }
+            (Origin::Past(_), requester, stamp) => of_running(
+                pod,
+                stamp,
+                requester.and(person),
+                self.offline.settings.identity,
+            ),
             (Origin::Controller, _, Some(stamp)) => Owner {
                 name: Some(stamp),
                 rule: Rule::Stamp,
@@ -332,7 +366,7 @@ impl Work<'_> {
                 name: None,
                 rule: Rule::no_stamp(self.offline.settings.identity),
             },
-            (_, None, _) => Owner {
+            (Origin::Requester | Origin::Controller, None, _) => Owner {
                 name: None,
                 rule: Rule::Unknown,
             },
@@ -344,7 +378,7 @@ impl Work<'_> {
         outcome: &mut Outcome,
         pointer: &str,
         mut subject: Subject,
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<(), OfflineError> {
         let Some(value) = outcome.document.pointer(pointer) else {
             return Ok(());
@@ -369,14 +403,20 @@ impl Work<'_> {
         };
         let request = self.request(owner.name.unwrap_or_default(), owner.name);
         let shelves = self.offline.catalog.shelves(&self.namespace, owner.name);
-        let decision = inject::decide(
-            request,
-            &pod,
-            owner,
-            shelves.visible(),
-            self.offline.settings,
-        );
-        subject.tell(&decision, shelves.visible());
+        let carried = match origin {
+            Origin::Past(Some(facts)) => Some(facts.shelves(shelves.visible())),
+            _ => None,
+        };
+        let visible = match &carried {
+            Some([project, user]) => Visible {
+                project,
+                user,
+                ..shelves.visible()
+            },
+            None => shelves.visible(),
+        };
+        let decision = inject::decide(request, &pod, owner, visible, self.offline.settings);
+        subject.tell(&decision, visible);
         let owner_of = |object: &str| {
             let owner = self.offline.catalog.owner_of(&self.namespace, object)?;
             let identity = self.offline.settings.identity;
@@ -446,6 +486,28 @@ fn drop_empty_values(pod: &mut Value) {
             }
         }
     }
+}
+
+/// Whose a pod is that runs.
+fn of_running<'p>(
+    pod: &'p Pod<'p>,
+    stamp: Option<&'p str>,
+    person: Option<&'p str>,
+    identity: Identity,
+) -> Owner<'p> {
+    let made = pod
+        .metadata
+        .as_ref()
+        .is_some_and(|metadata| metadata.controller().is_some());
+    let stamp = stamp.filter(|stamp| !stamp.is_empty());
+    let (name, rule) = match (stamp, made, person) {
+        (Some(stamp), true, _) => (Some(stamp), Rule::Stamp),
+        (Some(stamp), false, _) => (Some(stamp), Rule::Recorded),
+        (None, true, _) => (None, Rule::no_stamp(identity)),
+        (None, false, Some(person)) => (Some(person), Rule::Requester),
+        (None, false, None) => (None, Rule::Unknown),
+    };
+    Owner { name, rule }
 }
 
 /// A workload as proofs would know it.

@@ -17,10 +17,14 @@ use crate::inject::{Decision, Denial, Report, Skip};
 pub struct Subject {
     /// Kind, namespace and name of the object, and the template's place where it has several.
     pub title: String,
+    /// The namespace.
+    pub namespace: String,
     /// What became of it.
     pub fate: Fate,
     /// Whose it is, and by which rule that is known.
     pub owner: Option<(Option<String>, String)>,
+    /// What else there is to know of it.
+    pub notes: Vec<String>,
     /// What the webhook would warn of.
     pub warnings: Vec<String>,
     /// Every secret in reach.
@@ -52,23 +56,31 @@ pub enum Fate {
 pub struct Row {
     /// The secret name; the object's, where it has no valid one.
     pub secret: String,
+    /// The name of the Kubernetes object.
+    pub object: String,
     /// Its kind; empty where that is unknown.
-    pub kind: &'static str,
+    pub kind: String,
     /// Its scope; empty where that is unknown.
-    pub scope: &'static str,
+    pub scope: String,
     /// The container; empty for the pod as a whole.
     pub container: String,
+    /// Whether it comes.
+    pub comes: bool,
+    /// Whether the pod names it: as a variable, or as a file of its own.
+    pub by_reference: bool,
     /// How it comes, or why it does not.
     pub how: String,
 }
 
 impl Subject {
-    pub(super) fn new(title: &str, template: Option<&str>) -> Self {
+    pub(super) fn new(title: &str, namespace: &str, template: Option<&str>) -> Self {
         let title = template.map_or_else(|| title.to_owned(), |place| format!("{title} {place}"));
         Self {
             title,
+            namespace: namespace.to_owned(),
             fate: Fate::Injected { secrets: 0 },
             owner: None,
+            notes: vec![],
             warnings: vec![],
             rows: vec![],
         }
@@ -89,7 +101,7 @@ impl Subject {
         match decision {
             Decision::Deny(denial) => {
                 self.deny(denial);
-                self.tell_all(visible, "not: the pod is denied");
+                self.tell_all(visible, "the pod is denied");
             }
             Decision::Inject(plan) => {
                 self.fate = Fate::Injected {
@@ -104,7 +116,7 @@ impl Subject {
                 if report.owner.is_some() {
                     self.tell_report(report, visible);
                 } else {
-                    self.tell_all(visible, &format!("not: {skip}"));
+                    self.tell_all(visible, skip.as_str());
                 }
             }
         }
@@ -122,9 +134,12 @@ impl Subject {
             .extend(filled.warnings.iter().map(ToString::to_string));
         self.rows.extend(filled.stores.iter().map(|store| Row {
             secret: (*store).to_owned(),
-            kind: "store",
-            scope: "project",
+            object: (*store).to_owned(),
+            kind: "store".to_owned(),
+            scope: "project".to_owned(),
             container: String::new(),
+            comes: true,
+            by_reference: true,
             how: "env of driver and executor, sparkConf".to_owned(),
         }));
     }
@@ -142,17 +157,22 @@ impl Subject {
                  result,
              }| {
                 let how = match result {
-                    Ok(way) => describe(way, secret, |key| whose(report, secret, *container, key)),
-                    Err(obstacle) => format!("not: {obstacle}"),
+                    Ok(way) => Ok(describe(way, secret, |key| {
+                        whose(report, secret, *container, key)
+                    })),
+                    Err(obstacle) => Err(obstacle.to_string()),
                 };
-                Row::of(secret, container.unwrap_or_default(), how)
+                Row {
+                    by_reference: matches!(result, Ok(Way::KeyFile(_))),
+                    ..Row::of(secret, container.unwrap_or_default(), how)
+                }
             },
         ));
         self.rows.extend(report.referrals.iter().map(Row::referral));
         let others = report
             .passed_over
             .iter()
-            .map(|(secret, reason)| Row::of(secret, "", format!("not: {reason}")));
+            .map(|(secret, reason)| Row::of(secret, "", Err(reason.to_string())));
         self.rows.extend(others);
         self.tell_rest(report, visible);
         self.rows.extend(visible.broken().map(Row::broken));
@@ -171,14 +191,14 @@ impl Subject {
         let all = visible.project.secrets.iter().chain(&visible.user.secrets);
         self.rows.extend(
             all.filter(|secret| !told.contains(&*secret.object))
-                .map(|secret| Row::of(secret, "", "not: no container takes part".to_owned())),
+                .map(|secret| Row::of(secret, "", Err("no container takes part".to_owned()))),
         );
     }
 
-    fn tell_all(&mut self, visible: Visible<'_>, how: &str) {
+    fn tell_all(&mut self, visible: Visible<'_>, why: &str) {
         let secrets = visible.project.secrets.iter().chain(&visible.user.secrets);
         self.rows
-            .extend(secrets.map(|secret| Row::of(secret, "", how.to_owned())));
+            .extend(secrets.map(|secret| Row::of(secret, "", Err(why.to_owned()))));
     }
 
     /// Whether the owner may act for others only a cluster knows, so this is no denial here.
@@ -200,14 +220,16 @@ impl Subject {
 }
 
 impl Row {
-    fn of(secret: &Secret, container: &str, how: String) -> Self {
-        let (kind, scope) = (secret.kind.as_str(), secret.scope.as_str());
+    fn of(secret: &Secret, container: &str, how: Result<String, String>) -> Self {
         Self {
             secret: secret.name.to_string(),
-            kind,
-            scope,
+            object: secret.object.to_string(),
+            kind: secret.kind.to_string(),
+            scope: secret.scope.to_string(),
             container: container.to_owned(),
-            how,
+            comes: how.is_ok(),
+            by_reference: false,
+            how: how.unwrap_or_else(|why| not(&why)),
         }
     }
 
@@ -219,25 +241,37 @@ impl Row {
         } = referral;
         Self {
             secret: source.name().to_owned(),
-            kind: source.kind(),
-            scope: source.scope(),
+            object: source.object().to_owned(),
+            kind: source.kind().to_owned(),
+            scope: source.scope().to_owned(),
             container: (*container).to_owned(),
+            comes: true,
+            by_reference: true,
             how: format!("{spot}, by reference"),
         }
     }
 
     fn broken(broken: &Broken) -> Self {
         let scope = if broken.project { "project" } else { "user" };
-        let how = format!("not: {}", broken.problem);
         Self {
             secret: broken.object.to_string(),
-            kind: "",
-            scope,
+            object: broken.object.to_string(),
+            kind: String::new(),
+            scope: scope.to_owned(),
             container: String::new(),
-            how,
+            comes: false,
+            by_reference: false,
+            how: not(&broken.problem.to_string()),
         }
     }
 }
+
+/// Why a secret does not come.
+pub(super) fn not(why: &str) -> String {
+    format!("{NOT}{why}")
+}
+
+pub(super) const NOT: &str = "not: ";
 
 /// Whose value a variable of a secret has after all: that of the container, or of a secret of higher rank.
 fn whose<'a>(

@@ -64,6 +64,7 @@ fn of_nobody(rule: Rule) -> Option<(Severity, &'static str)> {
         | Rule::ActsFor
         | Rule::Stamp
         | Rule::Workload
+        | Rule::Recorded
         | Rule::Unknown => None,
     }
 }

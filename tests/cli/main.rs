@@ -12,6 +12,7 @@ mod https;
 #[path = "../support/terminal.rs"]
 mod terminal;
 
+mod explain;
 mod inject;
 mod inject_errors;
 mod program;
@@ -19,4 +20,5 @@ mod readme;
 mod secret;
 mod secret_write;
 mod serve;
+mod shell;
 mod stores;

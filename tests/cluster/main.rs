@@ -21,10 +21,12 @@ mod attacks;
 mod canary;
 mod certificates;
 mod chart;
+mod command_line;
 mod controllers;
 mod entering;
 mod events;
 mod examples;
+mod explain;
 mod folders;
 mod foreign_secrets;
 mod harness;
@@ -41,11 +43,13 @@ mod operator;
 mod opted_out;
 mod pods;
 mod project;
+mod readme_session;
 mod references_in_pods;
 mod reinvocation;
 mod second_key;
 mod secret_cli;
 mod secret_guard;
+mod secret_list;
 mod spark;
 mod stores;
 #[allow(
@@ -126,6 +130,9 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         second_key::trials(harness),
         stores::trials(harness),
         spark::trials(harness),
+        explain::trials(harness),
+        readme_session::trials(harness),
+        secret_list::trials(harness),
         secret_cli::trials(harness),
     ]
     .into_iter()

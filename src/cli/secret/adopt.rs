@@ -84,7 +84,7 @@ struct NotAll {
 /// What became of a Secret.
 enum Done {
     /// As it is now, or would be.
-    Adopted(Metadata),
+    Adopted(Box<Metadata>),
     Already,
 }
 
@@ -119,7 +119,7 @@ impl Adopt {
             match self.adopt_one(owner, secrets, secret).await {
                 Ok(Done::Adopted(now)) => {
                     self.tell(secret, owner)?;
-                    adopted.push(now);
+                    adopted.push(*now);
                 }
                 Ok(Done::Already) => {
                     print(format_args!("{secret}: belongs to {owner:?} already"))?;
@@ -206,7 +206,7 @@ impl Adopt {
                 return Ok(Done::Already);
             }
             let refused = match secrets.write_owner(&secret, owner, self.dry_run).await {
-                Ok(now) => return Ok(Done::Adopted(now)),
+                Ok(now) => return Ok(Done::Adopted(Box::new(now))),
                 Err(error) => error,
             };
             // A test of the patch that fails, and a policy's refusal, may have the same code.

@@ -1,7 +1,8 @@
 //! Secrets without their values, as the API server has them.
 //!
-//! Asked for is metadata alone (`PartialObjectMetadata`), and of the annotations only the owner is kept:
-//! `kubectl.kubernetes.io/last-applied-configuration` repeats the values.
+//! Asked for is metadata alone (`PartialObjectMetadata`), and of the annotations only keyporter's are kept:
+//! `kubectl.kubernetes.io/last-applied-configuration` repeats the values. The names of the keys are known from who wrote
+//! them.
 //! <https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches>
 
 use std::{collections::BTreeMap, fmt};
@@ -11,12 +12,16 @@ use k8s_openapi::api::core::v1;
 use kube::{
     Client, Resource,
     api::{GetParams, ListParams, PatchParams},
-    core::request::{self, Request},
+    core::request::Request,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::json;
 
-use crate::{cli::cluster::RequestError, inject::annotations as names};
+use super::fields::{self, Entry, Key};
+use crate::{
+    cli::cluster::{RequestError, ask},
+    inject::{annotations as names, secret},
+};
 
 /// Who is said to have written what is written here.
 pub(super) const FIELD_MANAGER: &str = "keyporter";
@@ -24,11 +29,11 @@ pub(super) const FIELD_MANAGER: &str = "keyporter";
 /// A Secret without its values.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Metadata {
-    pub(super) namespace: String,
+pub(in crate::cli) struct Metadata {
+    pub(in crate::cli) namespace: String,
     /// The name of the Kubernetes object.
     #[serde(rename = "name")]
-    pub(super) object: String,
+    pub(in crate::cli) object: String,
     pub(super) resource_version: String,
     /// RFC 3339, UTC, whole seconds: text order is time order.
     #[serde(rename = "creationTimestamp", default)]
@@ -36,6 +41,8 @@ pub(super) struct Metadata {
     #[serde(default)]
     labels: BTreeMap<String, String>,
     annotations: Option<Annotations>,
+    #[serde(default)]
+    managed_fields: Vec<Entry>,
 }
 
 /// All others are skipped unseen.
@@ -43,6 +50,16 @@ pub(super) struct Metadata {
 struct Annotations {
     #[serde(rename = "keyporter.dev/owner")]
     owner: Option<String>,
+    #[serde(rename = "keyporter.dev/layout")]
+    layout: Option<String>,
+    #[serde(rename = "keyporter.dev/executable")]
+    executable: Option<String>,
+    #[serde(rename = "keyporter.dev/injection")]
+    injection: Option<String>,
+    #[serde(rename = "keyporter.dev/use-case")]
+    use_case: Option<String>,
+    #[serde(rename = "keyporter.dev/sizes")]
+    sizes: Option<String>,
 }
 
 /// An object of which only this is there.
@@ -58,7 +75,7 @@ struct List {
 }
 
 /// The Secrets of a namespace, or of all.
-pub(super) struct Secrets {
+pub(in crate::cli) struct Secrets {
     client: Client,
     namespace: Option<String>,
 }
@@ -78,6 +95,11 @@ impl Metadata {
     /// Any other scope counts as the user's.
     pub(super) fn is_project(&self) -> bool {
         self.label(names::SCOPE) == Some("project")
+    }
+
+    /// As it says itself.
+    pub(super) fn scope(&self) -> &str {
+        self.label(names::SCOPE).unwrap_or("user")
     }
 
     /// Our label, else Konduktor's, which not all of its Secrets have.
@@ -102,6 +124,74 @@ impl Metadata {
         self.label(names::OWNER_ID)
     }
 
+    /// What it is for.
+    pub(super) fn use_case(&self) -> Option<&str> {
+        self.annotation(|annotations| annotations.use_case.as_ref())
+    }
+
+    /// Whether it comes by itself.
+    pub(super) fn injection(&self) -> &str {
+        let injection = self.annotation(|annotations| annotations.injection.as_ref());
+        injection.unwrap_or("automatic")
+    }
+
+    /// Its keys, sorted by name; `None` where nobody knows them.
+    pub(in crate::cli) fn keys(&self) -> Option<Vec<Key>> {
+        let sizes = self.annotation(|annotations| annotations.sizes.as_ref());
+        fields::keys(&self.managed_fields, sizes)
+    }
+
+    /// When it was changed last, and by which program.
+    pub(super) fn last_change(&self) -> Option<&Entry> {
+        fields::last_change(&self.managed_fields)
+    }
+
+    /// The data keys whose files may be run.
+    pub(super) fn executables(&self) -> Vec<String> {
+        let json = self.annotation(|annotations| annotations.executable.as_ref());
+        json.and_then(|json| serde_json::from_str(json).ok())
+            .unwrap_or_default()
+    }
+
+    /// As keyporter's rules read it. Of keys that nobody knows those are taken to be there that its kind needs.
+    pub(in crate::cli) fn description(&self) -> secret::Description {
+        let keys = match self.keys() {
+            Some(keys) => keys.into_iter().map(|key| key.name).collect(),
+            None => needed(self.kind().unwrap_or_default()),
+        };
+        let known = |name: &str, value: Option<&str>| Some((name.to_owned(), value?.to_owned()));
+        let annotations = [
+            known(names::OWNER, self.owner()),
+            known(
+                names::LAYOUT,
+                self.annotation(|annotations| annotations.layout.as_ref()),
+            ),
+            known(
+                names::EXECUTABLE,
+                self.annotation(|annotations| annotations.executable.as_ref()),
+            ),
+            known(
+                names::INJECTION,
+                self.annotation(|annotations| annotations.injection.as_ref()),
+            ),
+        ];
+        secret::Description {
+            namespace: self.namespace.clone(),
+            object: self.object.clone(),
+            resource_version: self.resource_version.clone(),
+            created: self.created.clone(),
+            labels: self.labels.clone().into_iter().collect(),
+            annotations: annotations.into_iter().flatten().collect(),
+            keys: keys
+                .into_iter()
+                .map(|name: String| secret::Key {
+                    name: name.into(),
+                    length: 0,
+                })
+                .collect(),
+        }
+    }
+
     /// Konduktor's hash of who made it.
     pub(super) fn konduktor_owner(&self) -> Option<&str> {
         self.label(names::KONDUKTOR_OWNER)
@@ -118,6 +208,13 @@ impl Metadata {
 
     fn label(&self, name: &str) -> Option<&str> {
         self.labels.get(name).map(String::as_str)
+    }
+
+    fn annotation(&self, which: impl Fn(&Annotations) -> Option<&String>) -> Option<&str> {
+        self.annotations
+            .as_ref()
+            .and_then(which)
+            .map(String::as_str)
     }
 
     /// Writes the owner into this very version of the Secret, which has none: whatever becomes of it meanwhile, nobody's
@@ -155,7 +252,7 @@ impl fmt::Display for Metadata {
 
 impl Secrets {
     /// Those of one namespace; of all with `None`.
-    pub(super) fn new(client: Client, namespace: Option<String>) -> Self {
+    pub(in crate::cli) fn new(client: Client, namespace: Option<String>) -> Self {
         Self { client, namespace }
     }
 
@@ -167,27 +264,44 @@ impl Secrets {
         }
     }
 
-    /// Users' secrets, with an owner or without, ordered by namespace and object. Label selectors know no "or".
+    /// Users' secrets, with an owner or without, ordered by namespace and object.
     pub(super) async fn list(&self) -> Result<Vec<Metadata>, RequestError> {
+        let mut secrets = self.all().await?;
+        secrets.retain(|secret| !secret.is_project());
+        Ok(secrets)
+    }
+
+    /// Those of the project, too. Label selectors know no "or".
+    pub(in crate::cli) async fn all(&self) -> Result<Vec<Metadata>, RequestError> {
         let konduktors = format!("{}={}", names::KONDUKTOR_MARK, names::KONDUKTOR_PARENT);
         let mut found = BTreeMap::new();
         for selector in [names::KIND, &konduktors] {
-            let parameters = ListParams::default().labels(selector);
-            let request = requests(self.namespace.as_deref()).list_metadata(&parameters);
-            let list: List = self.ask(request).await?;
-            let secrets = list
-                .items
-                .into_iter()
-                .flatten()
-                .map(|object| object.metadata);
+            let secrets = self.listed(&ListParams::default().labels(selector)).await?;
             found.extend(secrets.map(|secret| {
                 let place = (secret.namespace.clone(), secret.object.clone());
                 (place, secret)
             }));
         }
-        let mut secrets: Vec<_> = found.into_values().collect();
-        secrets.retain(|secret| !secret.is_project());
-        Ok(secrets)
+        Ok(found.into_values().collect())
+    }
+
+    /// Those whose objects are called so, whatever they are. Selectors know no beginnings of names.
+    pub(in crate::cli) async fn called(
+        &self,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Metadata>, RequestError> {
+        let secrets = self.listed(&ListParams::default()).await?;
+        Ok(secrets.filter(|secret| is_meant(&secret.object)).collect())
+    }
+
+    async fn listed(
+        &self,
+        parameters: &ListParams,
+    ) -> Result<impl Iterator<Item = Metadata> + use<>, RequestError> {
+        let request = requests(self.namespace.as_deref()).list_metadata(parameters);
+        let list: List = ask(&self.client, request).await?;
+        let objects = list.items.into_iter().flatten();
+        Ok(objects.map(|object| object.metadata))
     }
 
     /// The Secret of this name in the namespace, whatever it is.
@@ -214,27 +328,27 @@ impl Secrets {
         };
         let patch = kube::api::Patch::Json::<()>(secret.owner_patch(owner));
         let requests = requests(Some(&secret.namespace));
-        let object: Object = self
-            .ask(requests.patch_metadata(&secret.object, &parameters, &patch))
-            .await?;
+        let request = requests.patch_metadata(&secret.object, &parameters, &patch);
+        let object: Object = ask(&self.client, request).await?;
         Ok(object.metadata)
     }
 
     async fn get(&self, namespace: Option<&str>, object: &str) -> Result<Metadata, RequestError> {
         let request = requests(namespace).get_metadata(object, &GetParams::default());
-        let object: Object = self.ask(request).await?;
+        let object: Object = ask(&self.client, request).await?;
         Ok(object.metadata)
     }
+}
 
-    /// Not by way of kube's own decoding, which logs what it cannot read.
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        request: Result<axum::http::Request<Vec<u8>>, request::Error>,
-    ) -> Result<T, RequestError> {
-        let request = request.map_err(kube::Error::BuildRequest)?;
-        let text = self.client.request_text(request).await?;
-        serde_json::from_str(&text).map_err(|_| RequestError::OddAnswer)
-    }
+/// The keys that a Secret of this kind cannot do without.
+fn needed(kind: &str) -> Vec<String> {
+    let key = match kind {
+        "git-ssh" => "gitkey",
+        "auth" => "AUTH_SECRET",
+        "image-pull" => ".dockerconfigjson",
+        _ => return vec![],
+    };
+    vec![key.to_owned()]
 }
 
 fn requests(namespace: Option<&str>) -> Request {
@@ -272,13 +386,28 @@ mod tests {
     }
 
     #[test]
-    fn of_annotations_only_the_owner_is_kept() {
+    fn of_annotations_only_keyporters_are_kept() {
         let secret = metadata(&object(&json!({
             names::OWNER: "alice",
+            names::USE_CASE: "WandB",
             "kubectl.kubernetes.io/last-applied-configuration": "{\"data\":{\"TOKEN\":\"hunter2\"}}",
         })));
         assert_eq!(secret.owner(), Some("alice"));
+        assert_eq!(secret.use_case(), Some("WandB"));
         assert!(!format!("{secret:?}").contains("hunter2"), "{secret:?}");
+    }
+
+    #[rstest]
+    #[case::git_ssh("git-ssh", "no-git-key")]
+    #[case::image_pull("image-pull", "no-pull-credentials")]
+    fn unknown_keys_break_no_secret(#[case] kind: &str, #[case] problem: &str) {
+        let mut object = object(&json!({names::OWNER: "alice"}));
+        object["metadata"]["labels"] = json!({names::KIND: kind});
+        let read = |object: &Value| metadata(object).description().read().unwrap();
+        assert!(read(&object).is_ok());
+
+        object["metadata"]["managedFields"] = json!([{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:data": {"f:a": {}}}}]);
+        assert_eq!(read(&object).unwrap_err().problem.as_str(), problem);
     }
 
     #[test]

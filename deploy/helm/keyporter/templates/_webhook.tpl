@@ -62,6 +62,13 @@ annotations:
   operations: [CREATE, UPDATE]
   scope: Namespaced
 {{- end }}
+{{- if .Values.features.sparkApplications }}
+- apiGroups: [sparkoperator.k8s.io]
+  apiVersions: ["*"]
+  resources: [scheduledsparkapplications, sparkapplications]
+  operations: [CREATE, UPDATE]
+  scope: Namespaced
+{{- end }}
 {{- range .Values.webhook.customWorkloads }}
 - apiGroups: [{{ .apiGroup | quote }}]
   apiVersions: ["*"]
