@@ -1,4 +1,4 @@
-//! Tables for people, the same on a terminal and in a pipe. Only a terminal has them in colour.
+//! Tables: aligned for people, separated by tabs for programs. Only a terminal has them in colour.
 
 use std::io::{self, Write};
 
@@ -30,7 +30,13 @@ impl Table {
             .push((style, cells.collect::<Vec<_>>().join("\t")));
     }
 
-    /// `out` leaves the colours away where they are not wanted.
+    /// For programs: as they are, a line each, with a tab between two cells.
+    pub(super) fn print_tabs(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut lines = self.lines.iter();
+        lines.try_for_each(|(_, line)| writeln!(out, "{line}"))
+    }
+
+    /// For people. `out` leaves the colours away where they are not wanted.
     pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let mut table = TabWriter::new(vec![]).minwidth(4).padding(2);
         for (_, line) in &self.lines {
@@ -66,6 +72,12 @@ mod tests {
         assert_eq!(
             String::from_utf8(text).unwrap(),
             "NAME           USE CASE\na-longer-name  -\nb              \u{fffd}[2Jx\u{fffd}y\u{fffd}\n"
+        );
+        let mut tabs = vec![];
+        table.print_tabs(&mut tabs).unwrap();
+        assert_eq!(
+            String::from_utf8(tabs).unwrap(),
+            "NAME\tUSE CASE\na-longer-name\t-\nb\t\u{fffd}[2Jx\u{fffd}y\u{fffd}\n"
         );
         let styled = String::from_utf8(out).unwrap();
         assert!(styled.starts_with("\u{1b}[1mNAME"), "{styled}");

@@ -41,7 +41,8 @@ pub(crate) fn table(text: &str, without: &[&str]) -> Vec<String> {
     let rows: Vec<Vec<&str>> = text
         .lines()
         .map(|line| {
-            line.split("  ")
+            line.split('\t')
+                .flat_map(|cell| cell.split("  "))
                 .map(str::trim)
                 .filter(|cell| !cell.is_empty())
                 .collect()

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use kube::ResourceExt;
@@ -15,7 +15,7 @@ use crate::{
     command_line::{bind, role, roles},
     harness::{Cluster, Harness},
     project::wait_until,
-    support::{Result, objects},
+    support::{Result, objects, terminal::at_terminal},
 };
 
 const README: &str = include_str!("../../README.md");
@@ -181,18 +181,20 @@ struct Shell {
 }
 
 impl Shell {
-    /// All that a terminal would show.
+    /// All that a terminal shows, but its colours.
     fn run(&self, line: &str) -> Result<String> {
-        let output = Command::new("sh")
-            .args(["-c", &format!("exec 2>&1; {line}")])
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", line])
             .current_dir(&self.home)
             .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", self.path))
             .env("HOME", &self.home)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .stdin(Stdio::null())
-            .output()?;
-        Ok(String::from_utf8(output.stdout)?)
+            .env("TERM", "xterm")
+            .env("KUBECONFIG", &self.kubeconfig);
+        let shown = at_terminal(shell, &[])?.shown;
+        let shown = anstream::adapter::strip_str(&shown).to_string();
+        Ok(shown.replace("\r\n", "\n"))
     }
 }
 

@@ -1,6 +1,9 @@
 //! `keyporter secret list`: the secrets that a person has.
 
-use std::{error::Error, io::Write};
+use std::{
+    error::Error,
+    io::{self, IsTerminal, Write},
+};
 
 use anstyle::Style;
 use clap::{Args, ValueEnum};
@@ -56,18 +59,17 @@ pub(super) struct List {
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
 
-    /// What is printed
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
-    output: Output,
+    /// What is printed; a table on a terminal, and its rows with tabs between the cells elsewhere, if it is not said
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    output: Option<Output>,
 
     #[command(flatten)]
     cluster: ClusterArguments,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     /// For people
-    #[default]
     Table,
     /// With the object, the owner, the injection and Konduktor's hash
     Wide,
@@ -106,7 +108,7 @@ impl List {
                 self.hint(&known)
             );
         }
-        if self.output == Output::Name {
+        if self.output == Some(Output::Name) {
             let mut out = anstream::stdout().lock();
             let mut names = chosen.iter().map(|secret| &secret.object);
             return written(names.try_for_each(|object| writeln!(out, "secret/{object}")));
@@ -137,15 +139,18 @@ impl List {
     fn print(&self, summaries: Vec<Summary>) -> Result<(), Box<dyn Error>> {
         let mut out = anstream::stdout().lock();
         match self.output {
-            Output::Json => print_json(&mut out, &SummaryList::new(summaries)),
-            Output::Yaml => print_yaml(&mut out, &SummaryList::new(summaries)),
+            Some(Output::Json) => print_json(&mut out, &SummaryList::new(summaries)),
+            Some(Output::Yaml) => print_yaml(&mut out, &SummaryList::new(summaries)),
             _ if summaries.is_empty() => Ok(()),
+            None if !io::stdout().is_terminal() => {
+                written(self.table(&summaries).print_tabs(&mut out))
+            }
             _ => written(self.table(&summaries).print(&mut out)),
         }
     }
 
     fn table(&self, summaries: &[Summary]) -> Table {
-        let wide = self.output == Output::Wide;
+        let wide = self.output == Some(Output::Wide);
         let broken = summaries.iter().any(|one| one.problem.is_some());
         let columns = [
             ("NAMESPACE", self.all_namespaces),
