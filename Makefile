@@ -52,7 +52,8 @@ node: node-packages
 	tests/node/programs/build.sh >/dev/null || [ $$? -eq 3 ]
 
 node-packages:
-	tests/node/packages.sh
+	tests/packages.sh node busybox-static containerd containernetworking-plugins git iproute2 nftables openssh-client \
+		openssh-server runc
 
 demo:
 	cargo build --locked --bin keyporter --example demo

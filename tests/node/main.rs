@@ -2,7 +2,7 @@
 //!
 //! kubelet, containerd, runc, CNI and kube-proxy work in an [`enclosure`] of their own, so that nothing of them is left on
 //! the machine. One node serves all trials of a run; each trial works in namespaces of its own. The node needs root,
-//! programs of Debian packages (`packages.sh`) and programs built from their Go modules (`programs/build.sh`); without
+//! programs of Debian packages (`make node-packages`) and programs built from their Go modules (`programs/build.sh`); without
 //! them every trial is reported as ignored, and under `CI` that is a failure.
 
 // Trials are not `#[test]` functions, where the lints would allow these on their own.
@@ -28,6 +28,7 @@ mod node;
 mod pods;
 mod project;
 mod pulls;
+mod references;
 mod registry;
 mod requirements;
 #[allow(
@@ -75,6 +76,7 @@ fn trials(harness: &Harness) -> Vec<Trial> {
     [
         kinds::trials(harness),
         folders::trials(harness),
+        references::trials(harness),
         git::trials(harness),
         pulls::trials(harness),
         workloads::trials(harness),

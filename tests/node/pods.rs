@@ -78,22 +78,36 @@ impl Project {
     /// The same with the label that opts it out.
     pub(crate) async fn create_opted_out(&self, name: &str, spec: Value) -> Result<()> {
         let labels = json!({"keyporter.dev/inject": "disabled"});
-        self.create_as(&self.alice, name, &labels, spec).await
+        let metadata = json!({"labels": labels});
+        self.create_as(&self.alice, name, &metadata, spec).await
+    }
+
+    /// The same with these annotations.
+    pub(crate) async fn create_annotated(
+        &self,
+        name: &str,
+        annotations: &Value,
+        spec: Value,
+    ) -> Result<()> {
+        let metadata = json!({"annotations": annotations});
+        self.create_as(&self.alice, name, &metadata, spec).await
     }
 
     async fn create_as(
         &self,
         client: &Client,
         name: &str,
-        labels: &Value,
+        metadata: &Value,
         spec: Value,
     ) -> Result<()> {
-        let pod = json!({
+        let mut pod = json!({
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"namespace": self.name, "name": name, "labels": labels},
+            "metadata": metadata,
             "spec": spec,
         });
+        pod["metadata"]["namespace"] = json!(self.name);
+        pod["metadata"]["name"] = json!(name);
         objects::create(client, pod).await?;
         Ok(())
     }

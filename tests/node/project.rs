@@ -58,18 +58,26 @@ impl Project {
                 .run_with_input(&["create", "-f", "-"], &manifest)?
                 .ok()?;
         }
+        let objects = secrets
+            .iter()
+            .filter_map(|secret| secret.manifest["metadata"]["name"].as_str());
+        self.wait_for(&objects.collect::<Vec<_>>()).await
+    }
+
+    /// Returns when the webhook gives the Secrets of these names to alice's pods.
+    pub(crate) async fn wait_for(&self, objects: &[&str]) -> Result<()> {
         let what = format!("the webhook to know the secrets of {}", self.name);
         wait_for(&what, Duration::from_secs(20), async || {
             let pod = objects::dry_run(&self.alice, self.probe()).await?;
             let record = pod.annotations().get("keyporter.dev/injected");
             let record: Value = serde_json::from_str(record.map_or("[]", String::as_str))?;
-            let known = |secret: &Secret| {
-                let objects = record.as_array().into_iter().flatten();
-                objects
+            let known = |object: &&str| {
+                let entries = record.as_array().into_iter().flatten();
+                entries
                     .filter_map(|entry| entry["secret"].as_str())
-                    .any(|name| secret.manifest["metadata"]["name"] == name)
+                    .any(|name| name == *object)
             };
-            Ok(secrets.iter().all(known).then_some(()))
+            Ok(objects.iter().all(known).then_some(()))
         })
         .await
     }

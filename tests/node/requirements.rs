@@ -12,7 +12,7 @@ use crate::{
     support::control_plane::Binaries,
 };
 
-/// Programs of Debian packages: those of `packages.sh`, and those of every Debian.
+/// Programs of Debian packages: those of `make node-packages`, and those of every Debian.
 const PROGRAMS: [&str; 14] = [
     "busybox",
     "containerd",
