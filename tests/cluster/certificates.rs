@@ -162,8 +162,18 @@ impl Installation {
             serde_json::from_value(json!(operations)).map(Patch::<()>::Json)
         };
         let parameters = PatchParams::default();
-        mutating.patch(name, &parameters, &patch(2)?).await?;
-        validating.patch(name, &parameters, &patch(1)?).await?;
+        let count = mutating
+            .get(name)
+            .await?
+            .webhooks
+            .map_or(0, |all| all.len());
+        mutating.patch(name, &parameters, &patch(count)?).await?;
+        let count = validating
+            .get(name)
+            .await?
+            .webhooks
+            .map_or(0, |all| all.len());
+        validating.patch(name, &parameters, &patch(count)?).await?;
         Ok(())
     }
 }
