@@ -5,13 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use super::item::{Item, Place};
-use crate::inject::name;
+use crate::inject::name::{self, OWNER_ID_IN_NAMES};
 use crate::inject::secret::{Broken, Secret};
 use crate::inject::select::{Shelf, Visible};
 use crate::inject::store::Stores;
-
-/// How many digits of the owner id stand at the end of an object's name.
-const OWNER_ID_IN_NAMES: usize = 8;
 
 static EMPTY: LazyLock<Arc<Shelf>> = LazyLock::new(Arc::default);
 static NO_STORES: LazyLock<Arc<Stores>> = LazyLock::new(Arc::default);

@@ -3,26 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Present;
-use crate::inject::name;
+use crate::inject::name::{self, DATA_KEY_LENGTH, is_data_key};
 
 /// The key under which Konduktor's client keeps a whole folder: no file gets it.
 pub const ARCHIVE: &str = "payload.zip";
 
-/// The longest data key, in bytes.
-const KEY_LENGTH: usize = 253;
 /// Hex digits of the hash behind a key that is made from a path.
 const HASH: usize = 10;
-
-/// Whether the API server takes this for a key of a Secret's data.
-/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data>
-#[must_use]
-pub fn is_data_key(key: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    (1..=KEY_LENGTH).contains(&key.len())
-        && key.bytes().all(known)
-        && key != "."
-        && !key.starts_with("..")
-}
 
 /// A key for each of these paths, which are sorted and all different: the one that the file had, else its own name, else
 /// one made from the whole path.
@@ -77,7 +64,7 @@ fn derived(path: &str, attempt: u64) -> String {
     };
     let head: String = path
         .chars()
-        .take(KEY_LENGTH - HASH - 1)
+        .take(DATA_KEY_LENGTH - HASH - 1)
         .map(known)
         .collect();
     let hash = match attempt {

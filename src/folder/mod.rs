@@ -26,7 +26,7 @@ use crate::inject::layout::{self, LayoutError};
 
 pub use change::Change;
 pub use contents::Contents;
-pub use keys::{ARCHIVE, is_data_key};
+pub use keys::ARCHIVE;
 pub use size::{MAX_SECRET_SIZE, TooLarge, check_size};
 pub use value::Value;
 

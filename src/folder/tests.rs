@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::inject::name::is_data_key;
 
 fn file(path: &str) -> File<()> {
     File {

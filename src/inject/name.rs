@@ -5,6 +5,12 @@ use sha2::{Digest, Sha256};
 /// The longest DNS label (RFC 1123), in bytes.
 pub const LABEL_LENGTH: usize = 63;
 
+/// The longest key of a Secret's data, in bytes.
+pub const DATA_KEY_LENGTH: usize = 253;
+
+/// How many digits of the owner id stand at the end of the name of a user's object.
+pub const OWNER_ID_IN_NAMES: usize = 8;
+
 /// Hex digits of the hash that stands for what a shortened name lost.
 const SHORTENED_HASH: usize = 10;
 
@@ -18,6 +24,34 @@ pub fn is_label(name: &str) -> bool {
         && name.bytes().all(inner)
         && !name.starts_with('-')
         && !name.ends_with('-')
+}
+
+/// Whether the API server takes this for a key of a Secret's data.
+/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data>
+#[must_use]
+pub fn is_data_key(key: &str) -> bool {
+    (1..=DATA_KEY_LENGTH).contains(&key.len())
+        && key.bytes().all(is_of_data_key)
+        && key != "."
+        && !key.starts_with("..")
+}
+
+/// Whether a key of a Secret's data can have this in it.
+#[must_use]
+pub fn is_of_data_key(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
+}
+
+/// What the object of a user's secret is called: the head of the owner id stands behind its name.
+///
+/// ```
+/// assert_eq!(keyporter::inject::name::object("token", "alice"), "token-2bd806c9");
+/// ```
+#[must_use]
+pub fn object(name: &str, owner: &str) -> String {
+    let mut id = owner_id(owner);
+    id.truncate(OWNER_ID_IN_NAMES);
+    format!("{name}-{id}")
 }
 
 /// The owner id of a username: the first 32 hex digits of its SHA-256, safe as a label value.

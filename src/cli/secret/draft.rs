@@ -19,7 +19,7 @@ use crate::{
     folder::{File, Folder, FolderError, Present as Before},
     inject::{
         annotations as names,
-        name::owner_id,
+        name::{self, owner_id},
         secret::{Kind, Scope},
     },
 };
@@ -267,10 +267,7 @@ impl fmt::Display for UseCase {
 /// What the object of a secret is called: a user's has the head of the owner id behind its name.
 pub(super) fn object_name(name: &str, owner: Option<&str>) -> String {
     match owner {
-        Some(owner) => {
-            let id: String = owner_id(owner).chars().take(8).collect();
-            format!("{name}-{id}")
-        }
+        Some(owner) => name::object(name, owner),
         None => name.to_owned(),
     }
 }

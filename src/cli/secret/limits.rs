@@ -6,9 +6,10 @@ use thiserror::Error;
 
 use super::{registry, value::Value};
 use crate::{
-    folder::{TooLarge, check_size, is_data_key},
+    folder::{TooLarge, check_size},
     inject::{
         git_ssh::{KEY_FILE, KEY_NAMES},
+        name::is_data_key,
         secret::Kind,
         variable::{self, Refusal},
     },

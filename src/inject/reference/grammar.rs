@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::inject::name::is_label;
+use crate::inject::name::{is_data_key, is_label, is_of_data_key};
 
 /// How a reference to a secret by its name begins.
 const SECRET: &str = "secret:";
@@ -12,8 +12,6 @@ const SECRET: &str = "secret:";
 pub(super) const STORE: &str = "${secrets.";
 /// The longest path of a file, in bytes: less than file systems take, and enough.
 const PATH_LENGTH: usize = 1024;
-/// The longest key of a Secret's data, in bytes.
-const KEY_LENGTH: usize = 253;
 
 /// `secret:NAME[?][/KEY]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +121,7 @@ impl<'a> Named<'a> {
             None => (false, rest),
         };
         let key = match rest.strip_prefix('/') {
-            Some(key) if is_key(key) => Some(key),
+            Some(key) if is_data_key(key) => Some(key),
             Some(key) if key.contains('?') => return Err(Malformed::QuestionMark),
             Some(_) => return Err(Malformed::Key),
             None if rest.is_empty() => None,
@@ -141,14 +139,14 @@ impl<'a> Stored<'a> {
     /// Reads a reference at the head of a text, and gives back what follows it.
     pub(super) fn at_head(text: &'a str) -> Option<(Self, &'a str)> {
         let rest = text.strip_prefix(STORE)?;
-        let end = rest.bytes().position(|byte| !is_of_key(byte))?;
+        let end = rest.bytes().position(|byte| !is_of_data_key(byte))?;
         let (key, rest) = rest.split_at_checked(end)?;
         let (optional, rest) = match rest.strip_prefix('?') {
             Some(rest) => (true, rest),
             None => (false, rest),
         };
         let rest = rest.strip_prefix('}')?;
-        is_key(key).then_some((Self { key, optional }, rest))
+        is_data_key(key).then_some((Self { key, optional }, rest))
     }
 }
 
@@ -184,20 +182,6 @@ fn check_path(path: &str) -> Result<(), Malformed> {
         return Err(Malformed::Parts);
     }
     Ok(())
-}
-
-/// Whether this can be a key of a Secret's data, as the API server checks it.
-/// <https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data>
-pub(super) fn is_key(key: &str) -> bool {
-    !key.is_empty()
-        && key.len() <= KEY_LENGTH
-        && key.bytes().all(is_of_key)
-        && key != "."
-        && !key.starts_with("..")
-}
-
-fn is_of_key(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
 #[cfg(test)]

@@ -29,8 +29,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
 
 use super::Stored;
-use super::grammar::is_key;
 use crate::inject::annotations as names;
+use crate::inject::name::is_data_key;
 use crate::inject::name::is_label;
 use crate::inject::variable::{self, Refusal};
 
@@ -255,7 +255,7 @@ fn object<'a>(name: &'static str, secret: Json<'a>) -> Result<Object<'a>, Misrea
     let id = source.text("id", "the source id")?;
     source.finish(&["name"])?;
     match sort {
-        "KUBERNETES" if !is_key(key) => Err(Misread::Key("the secret's key")),
+        "KUBERNETES" if !is_data_key(key) => Err(Misread::Key("the secret's key")),
         "KUBERNETES" if id.is_some_and(|id| !is_domain(id)) => Err(Misread::Domain),
         "KUBERNETES" => Ok(Object::Kubernetes { key, domain: id }),
         "VAULT" => {
@@ -279,7 +279,7 @@ fn older(text: &str) -> Result<Object<'_>, Misread> {
     };
     let stored = match Stored::at_head(text) {
         Some((stored, "")) => stored,
-        _ if is_key(text) => plain,
+        _ if is_data_key(text) => plain,
         _ => return Err(Misread::Key("secretKey")),
     };
     Ok(Object::Older(stored))

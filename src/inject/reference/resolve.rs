@@ -7,13 +7,11 @@ use thiserror::Error;
 
 use super::iomete::Object;
 use super::{Named, Stored};
-use crate::inject::name::owner_id;
+use crate::inject::name::{self, OWNER_ID_IN_NAMES};
 use crate::inject::secret::{Broken, Key, Secret};
 use crate::inject::select::{Shelf, Visible};
 use crate::inject::store::{self, Store};
 
-/// How many digits of the owner id stand at the end of the name of a user's object.
-const OWNER_ID_IN_NAMES: usize = 8;
 /// A key for a secret that is not there and whose key nobody named.
 const ANY_KEY: &str = "value";
 /// The most names that a sentence lists.
@@ -288,9 +286,7 @@ impl<'a, 's> Resolver<'a, 's> {
 
     /// What the object would be called. Nobody has the empty name, so nobody's secret is called so.
     fn object_of(&self, name: &str) -> String {
-        let mut id = owner_id(self.owner.unwrap_or_default());
-        id.truncate(OWNER_ID_IN_NAMES);
-        format!("{name}-{id}")
+        name::object(name, self.owner.unwrap_or_default())
     }
 
     fn no_secret(&self, name: &str) -> Unresolved {
