@@ -21,6 +21,10 @@ pub(super) struct SettingsArguments {
     #[arg(long, value_name = "NAME", default_value = STORE, value_parser = object)]
     store: String,
 
+    /// Leave references (secret:NAME, ${secrets.KEY} and the annotations that name secrets) as the text that they are
+    #[arg(long)]
+    no_references: bool,
+
     /// A container that gets nothing, beside the known sidecars of other injectors; may be repeated
     #[arg(long = "skip-container", value_name = "NAME")]
     sidecars: Vec<String>,
@@ -61,6 +65,7 @@ impl SettingsArguments {
         let mut settings = Settings {
             mount_root: self.mount_root.clone(),
             store: self.store.clone(),
+            references: !self.no_references,
             identity: match self.identity {
                 IdentityArgument::Authenticated => Identity::Authenticated,
                 IdentityArgument::Konduktor => Identity::Konduktor,

@@ -551,7 +551,7 @@ fn resolve<'a>(
     visible: Visible<'a>,
     settings: &Settings,
 ) -> Result<References<'a>, Vec<Refused>> {
-    if !wishes.refer() && !reference::any(&pod.spec) {
+    if !settings.references || (!wishes.refer() && !reference::any(&pod.spec)) {
         return Ok(References::default());
     }
     let resolver = Resolver::new(visible, owner, &settings.store);

@@ -43,6 +43,8 @@ pub struct Settings {
     pub mount_root: String,
     /// Name of the Secret that is a namespace's own store; that of a domain is called `<store>-<domain>`.
     pub store: String,
+    /// Whether references mean anything; otherwise they stay the text that they are.
+    pub references: bool,
     /// Names of containers that get nothing: sidecars of other injectors.
     pub sidecars: BTreeSet<String>,
     /// By what persons are told apart.
@@ -61,6 +63,7 @@ impl Default for Settings {
         Self {
             mount_root: MOUNT_ROOT.to_owned(),
             store: STORE.to_owned(),
+            references: true,
             sidecars: set(&SIDECARS),
             identity: Identity::default(),
             trust: Trust::default(),

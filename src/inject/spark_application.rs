@@ -76,7 +76,7 @@ pub fn fill<'a>(
     visible: Visible<'a>,
     settings: &Settings,
 ) -> Result<Filled<'a>, Denial> {
-    let Some(pointer) = spec_of(kind) else {
+    let Some(pointer) = spec_of(kind).filter(|_| settings.references) else {
         return Ok(Filled::default());
     };
     let Some(application) = Application::of(pointer, new) else {

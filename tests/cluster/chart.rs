@@ -123,6 +123,7 @@ async fn flags(cluster: &Cluster) -> Result<()> {
         "--set=certificates.mode=cert-manager",
         "--set=certificates.clientCA.configMap=api-server",
         "--set=identity=konduktor",
+        "--set=features.references=false",
         "--set=webhook.excludedNamespaces={operations}",
         "--set=skipContainers={proxy}",
         "--set=trustedControllers[0].user=system:serviceaccount:ray:operator",

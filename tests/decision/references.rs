@@ -94,6 +94,24 @@ fn a_whole_value_becomes_a_key(#[case] value: &str, #[case] object: &str, #[case
 }
 
 #[test]
+fn switched_off_they_stay_what_they_are() {
+    let settings = Settings {
+        references: false,
+        ..Settings::default()
+    };
+    let mut pod = pod(json!({
+        "command": ["echo", "${secrets.both}"],
+        "env": [{"name": "A", "value": "secret:token"}, {"name": "B", "value": "secret:none"}],
+    }));
+    pod["metadata"]["annotations"] = json!({"keyporter.dev/files": "secret:tls/tls.crt:relative"});
+    let outcome = inject_with("alice", NAMESPACE, &pod, &everything(), &settings);
+    assert_eq!(
+        outcome.expect("no denial").skip().as_str(),
+        "nothing-placed"
+    );
+}
+
+#[test]
 fn what_is_optional_stays_so() {
     let outcome = inject(&with_env("secret:token?"), &everything());
     let source =

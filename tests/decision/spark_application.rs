@@ -47,12 +47,20 @@ fn filled_as(
     object: &Value,
     old: Option<&Value>,
 ) -> Result<(Option<Value>, Vec<String>), Denial> {
+    filled_with(&Settings::default(), kind, object, old)
+}
+
+fn filled_with(
+    settings: &Settings,
+    kind: &str,
+    object: &Value,
+    old: Option<&Value>,
+) -> Result<(Option<Value>, Vec<String>), Denial> {
     let shelves = with_stores(shelves([]));
-    let settings = Settings::default();
     let kind = Kind::new(VERSION, kind);
     let Filled {
         patch, warnings, ..
-    } = fill(kind, (object, old), NAMESPACE, shelves.visible(), &settings)?;
+    } = fill(kind, (object, old), NAMESPACE, shelves.visible(), settings)?;
     let warnings = warnings.iter().map(ToString::to_string).collect();
     let patch = serde_json::to_value(patch).expect("JSON");
     let operations = patch.as_array().expect("a list");
@@ -118,6 +126,21 @@ fn everything() -> Value {
             "executor": {"cores": 1},
         }),
     )
+}
+
+#[test]
+fn references_that_are_switched_off_stay_what_they_are() {
+    let settings = Settings {
+        references: false,
+        ..Settings::default()
+    };
+    let known = annotations(&[of("DB", "finance", "finance")], &[]);
+    let unknown = annotations(&[of("DB", "finance", "none")], &[]);
+    for annotations in [known, unknown] {
+        let object = application(annotations, json!({"driver": {}}));
+        let outcome = filled_with(&settings, "SparkApplication", &object, None);
+        assert_eq!(outcome.expect("no denial"), (None, vec![]));
+    }
 }
 
 #[test]
