@@ -2,7 +2,7 @@
 
 use k8s_openapi::{
     api::{
-        batch::v1::CronJob,
+        batch::v1::{CronJob, Job},
         core::v1::{Node, Pod},
     },
     jiff::{SignedDuration, Timestamp},
@@ -33,6 +33,10 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial_with_controllers("workloads::daemon_set", daemon_set),
         harness.trial_with_controllers("workloads::replica_set", replica_set),
         harness.trial_with_controllers("workloads::replication_controller", replication_controller),
+        harness.trial(
+            "workloads::what_does_not_count_is_not_asked_about",
+            not_asked,
+        ),
     ]
 }
 
@@ -91,6 +95,38 @@ async fn stateful_set(cluster: &Cluster) -> Result<()> {
     project
         .assert_selecting(cluster, "apps/v1", "StatefulSet", "StatefulSet")
         .await
+}
+
+/// The API server's own conditions keep such requests away.
+async fn not_asked(cluster: &Cluster) -> Result<()> {
+    let project = Project::new(cluster, "workloads-not-asked").await?;
+    let spec = json!({"template": run_once("alice")});
+    let job = project.workload("batch/v1", "Job", "alice", &spec);
+    objects::create(project.client("alice"), job).await?;
+    let jobs: Api<Job> = Api::namespaced(project.admin.clone(), &project.name);
+    let keyporter = cluster.keyporter().await?;
+    let namespace = format!("\"namespace\":\"{}\"", project.name);
+    let asked = || {
+        let log = keyporter.log();
+        let of_job = |line: &&str| line.contains(&namespace) && line.contains("\"kind\":\"Job\"");
+        log.lines().filter(of_job).count()
+    };
+    assert_eq!(asked(), 1);
+    for (change, count) in [
+        (
+            json!({"metadata": {"finalizers": ["tests.keyporter.dev/stay"]}}),
+            1,
+        ),
+        (json!({"metadata": {"finalizers": null}}), 1),
+        (json!({"metadata": {"labels": {"team": "vision"}}}), 2),
+        (json!({"metadata": {"annotations": {"note": "read"}}}), 3),
+        (json!({"spec": {"suspend": true}}), 4),
+    ] {
+        let patch = Patch::Merge(&change);
+        jobs.patch("alice", &PatchParams::default(), &patch).await?;
+        assert_eq!(asked(), count, "{change}");
+    }
+    Ok(())
 }
 
 async fn daemon_set(cluster: &Cluster) -> Result<()> {
