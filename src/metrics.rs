@@ -36,6 +36,11 @@ const DURATION_BUCKETS: [f64; 14] = [
     1.0,
 ];
 
+/// From a list of an idle API server up to twice the time that it is given.
+const CONFIRMATION_BUCKETS: [f64; 10] = [
+    0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
+];
+
 /// The metrics and the registry that holds them. A clone records into the same series.
 ///
 /// # Example
@@ -62,6 +67,8 @@ struct Inner {
     catalog_ignored_secrets: Family<Problem, Gauge>,
     catalog_watch_restarts: Counter,
     catalog_last_sync: Timestamp,
+    confirmations: Family<Outcome, Counter>,
+    confirmation_duration: Histogram,
     open_connections: Gauge,
     tls_handshake_failures: Family<Cause, Counter>,
     events: Family<Outcome, Counter>,
@@ -89,6 +96,13 @@ impl Metrics {
             "From the complete request to the response, both excluded",
             Unit::Seconds,
             admission_duration.clone(),
+        );
+        let confirmation_duration = Histogram::new(CONFIRMATION_BUCKETS);
+        registry.register_with_unit(
+            "confirmation_duration",
+            "What a confirmation takes that the catalog has caught up with a namespace",
+            Unit::Seconds,
+            confirmation_duration.clone(),
         );
         Self(Arc::new(Inner {
             admissions: register(&mut registry, "admissions", "Admission reviews answered"),
@@ -148,6 +162,12 @@ impl Metrics {
                 "certificate_authority_rotations",
                 "CAs made to follow another, or as the first",
             ),
+            confirmations: register(
+                &mut registry,
+                "confirmations",
+                "Confirmations that the catalog has caught up with a namespace, by what became of them",
+            ),
+            confirmation_duration,
             open_connections: register(
                 &mut registry,
                 "open_connections",
@@ -229,6 +249,15 @@ impl Metrics {
     /// Sets when a complete list of Secrets last came in.
     pub fn catalog_last_sync(&self, at: OffsetDateTime) {
         self.0.catalog_last_sync.set(at);
+    }
+
+    /// Counts a confirmation that the catalog has caught up, with its `outcome` and the time that it took.
+    pub fn confirmation(&self, outcome: &'static str, duration: Duration) {
+        self.0
+            .confirmations
+            .get_or_create(&Outcome { outcome })
+            .inc();
+        self.0.confirmation_duration.observe(duration.as_secs_f64());
     }
 
     /// Counts a connection as open until the returned value is dropped.
@@ -420,6 +449,7 @@ mod tests {
         metrics.catalog_ignored_secrets("owner-id", 1);
         metrics.catalog_watch_restart();
         metrics.catalog_last_sync(OffsetDateTime::UNIX_EPOCH);
+        metrics.confirmation("confirmed", Duration::from_millis(3));
         metrics.tls_handshake_failure("timeout");
         metrics.event("sent");
         metrics.certificate_expiry(OffsetDateTime::UNIX_EPOCH);
@@ -441,6 +471,9 @@ mod tests {
             r#"keyporter_catalog_ignored_secrets{problem="owner-id"} 1"#,
             "keyporter_catalog_watch_restarts_total 1",
             "keyporter_catalog_last_sync_timestamp_seconds 0",
+            r#"keyporter_confirmations_total{outcome="confirmed"} 1"#,
+            r#"keyporter_confirmation_duration_seconds_bucket{le="0.0025"} 0"#,
+            r#"keyporter_confirmation_duration_seconds_bucket{le="0.005"} 1"#,
             "keyporter_open_connections 1",
             r#"keyporter_tls_handshake_failures_total{cause="timeout"} 1"#,
             r#"keyporter_events_total{outcome="sent"} 1"#,

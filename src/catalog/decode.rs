@@ -96,6 +96,12 @@ impl WatchedSecret {
     pub fn object(&self) -> &str {
         self.metadata.name.as_deref().unwrap_or_default()
     }
+
+    /// `metadata.resourceVersion`; empty where it is missing.
+    pub(super) fn resource_version(&self) -> &str {
+        let version = self.metadata.resource_version.as_deref();
+        version.unwrap_or_default()
+    }
 }
 
 impl From<WatchedSecret> for Description {

@@ -8,10 +8,14 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use tokio::sync::watch;
 
 use super::counts::Counts;
 use super::decode::WatchedSecret;
 use super::item::{Item, same};
+use super::progress::{Listed, number};
 use super::shelves::{Namespace, Namespaces, Shelves};
 use super::stores::StoreList;
 use super::told::{Objects, Told};
@@ -87,6 +91,8 @@ struct Inner {
     told: Mutex<Told>,
     /// Taken for writing only while pointers are exchanged.
     namespaces: RwLock<Namespaces>,
+    /// Told of every step of a watch.
+    steps: watch::Sender<()>,
 }
 
 impl Default for Inner {
@@ -96,6 +102,7 @@ impl Default for Inner {
             store: STORE.into(),
             told: Mutex::default(),
             namespaces: RwLock::default(),
+            steps: watch::channel(()).0,
         }
     }
 }
@@ -198,8 +205,27 @@ impl Catalog {
         Relist {
             catalog: self.clone(),
             source,
+            begun: Instant::now(),
+            newest: 0,
             objects: Objects::default(),
             stores: StoreList::default(),
+        }
+    }
+
+    /// A watch has told of this version, and all that it told is taken in.
+    pub(super) fn reach(&self, source: Source, version: &str) {
+        self.told().progress.reach(source, number(version));
+        self.0.steps.send_replace(());
+    }
+
+    /// Returns when readers see all that the list shows, or what is newer.
+    pub(super) async fn shows(&self, mut listed: Listed) {
+        // Before the look, so that no step between the two is missed.
+        let mut steps = self.0.steps.subscribe();
+        while !listed.is_known(&self.told()) {
+            if steps.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -261,6 +287,9 @@ impl fmt::Debug for Catalog {
 pub struct Relist {
     catalog: Catalog,
     source: Source,
+    begun: Instant,
+    /// The highest resource version in it.
+    newest: u128,
     objects: Objects,
     stores: StoreList,
 }
@@ -269,6 +298,7 @@ impl Relist {
     /// Takes in a secret of the list. One that the catalog has already, unchanged, takes no memory again.
     pub fn add(&mut self, secret: impl Into<Description>) {
         let secret = secret.into();
+        self.newest = self.newest.max(number(&secret.resource_version));
         if self.source.tells_of_stores() && self.catalog.is_store(&secret.object) {
             self.stores.put(secret.clone());
         }
@@ -319,8 +349,10 @@ impl Relist {
                 shown.set_stores(&name, stores);
             }
         });
+        told.progress.list(self.source, self.begun, self.newest);
         // What is no longer needed is freed when nobody waits.
         drop(told);
+        self.catalog.0.steps.send_replace(());
         drop((list_before, namespaces));
     }
 }

@@ -8,13 +8,16 @@
 //!
 //! - A catalog always answers, and always from complete lists: while a watch is down or lists anew, it answers with
 //!   what it knew before.
+//! - It runs a little behind the cluster. Whoever needs more than that has [`confirm`] make sure that it has caught up.
 //! - It tells nobody's secrets to anybody else: user secrets stand on the shelf of their owner alone.
 
+pub mod confirm;
 mod counts;
 mod decode;
 pub mod files;
 mod index;
 mod item;
+mod progress;
 mod shelves;
 mod stores;
 #[cfg(test)]

@@ -38,6 +38,33 @@ impl StoresTold {
         }
     }
 
+    /// The stores that a source told of in a namespace, with their resource versions.
+    pub(super) fn versions(&self, source: Source, namespace: &str) -> Vec<(&str, &str)> {
+        let entry = self.list(source).and_then(|list| list.0.get(namespace));
+        let stores = entry.into_iter().flat_map(|entry| entry.stores.values());
+        stores
+            .map(|store| (&*store.object, &*store.resource_version))
+            .collect()
+    }
+
+    /// The resource version of one of them; `None` if it is not there.
+    pub(super) fn version(&self, source: Source, namespace: &str, object: &str) -> Option<&str> {
+        let entry = self.list(source)?.0.get(namespace)?;
+        entry
+            .stores
+            .get(object)
+            .map(|store| &*store.resource_version)
+    }
+
+    fn list(&self, source: Source) -> Option<&StoreList> {
+        match source {
+            Source::Stores => Some(&self.cluster),
+            Source::Namespaces => Some(&self.namespaces),
+            Source::Files => Some(&self.files),
+            Source::OurLabel | Source::KonduktorLabel => None,
+        }
+    }
+
     /// Puts a list in the place of the one before, and returns the namespaces that differ.
     pub(super) fn replace(&mut self, source: Source, list: StoreList) -> BTreeSet<Box<str>> {
         let Some(there) = self.of(source) else {

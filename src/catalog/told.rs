@@ -9,6 +9,7 @@ use tracing::warn;
 use super::counts::Counts;
 use super::index::Source;
 use super::item::{Item, same};
+use super::progress::{Progress, number};
 use super::stores::StoresTold;
 
 /// What all sources told.
@@ -22,6 +23,8 @@ pub(super) struct Told {
     counts: Counts,
     /// The other half, told of beside.
     pub(super) stores: StoresTold,
+    /// How far the sources have come.
+    pub(super) progress: Progress,
 }
 
 impl Told {
@@ -61,6 +64,36 @@ impl Told {
         shown
     }
 
+    /// The objects that a source told of in a namespace, with their resource versions.
+    pub(super) fn versions(&self, source: Source, namespace: &str) -> Vec<(&str, &str)> {
+        match self.objects(source) {
+            Some(objects) => {
+                let items = objects.all(namespace);
+                items
+                    .map(|item| (item.object(), item.resource_version()))
+                    .collect()
+            }
+            None => self.stores.versions(source, namespace),
+        }
+    }
+
+    /// The resource version of one of them; `None` if it is not there.
+    pub(super) fn version(&self, source: Source, namespace: &str, object: &str) -> Option<&str> {
+        match self.objects(source) {
+            Some(objects) => objects.get(namespace, object).map(Item::resource_version),
+            None => self.stores.version(source, namespace, object),
+        }
+    }
+
+    fn objects(&self, source: Source) -> Option<&Objects> {
+        match source {
+            Source::OurLabel => Some(&self.ours),
+            Source::KonduktorLabel => Some(&self.konduktors),
+            Source::Files => Some(&self.files),
+            Source::Stores | Source::Namespaces => None,
+        }
+    }
+
     /// Counts a change, and logs a secret that has become broken or is so in another way.
     pub(super) fn note(&mut self, before: Option<&Item>, after: Option<&Item>) {
         if let Some(before) = before {
@@ -94,7 +127,7 @@ impl Told {
 /// Resource versions are whole numbers that grow
 /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions>).
 fn newer<'a>(first: &'a Item, second: &'a Item) -> &'a Item {
-    let age = |item: &Item| item.resource_version().parse::<u128>().unwrap_or(0);
+    let age = |item: &Item| number(item.resource_version());
     if age(second) > age(first) {
         second
     } else {

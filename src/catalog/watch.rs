@@ -106,6 +106,8 @@ pub fn watch(
 
 /// What a watch tells of.
 trait Told {
+    /// Its resource version; of what is gone that of the deletion.
+    fn version(&self) -> String;
     /// Into a new list.
     fn list(self, relist: &mut Relist);
     /// New or changed.
@@ -115,6 +117,10 @@ trait Told {
 }
 
 impl Told for WatchedSecret {
+    fn version(&self) -> String {
+        self.resource_version().to_owned()
+    }
+
     fn list(self, relist: &mut Relist) {
         relist.add(self);
     }
@@ -129,6 +135,11 @@ impl Told for WatchedSecret {
 }
 
 impl Told for NamespaceHead {
+    /// Nobody compares namespaces.
+    fn version(&self) -> String {
+        String::new()
+    }
+
     fn list(self, relist: &mut Relist) {
         relist.set_domain(self.name(), self.domain());
     }
@@ -201,12 +212,28 @@ impl<'a, O: Observer> Follower<'a, O> {
                 return;
             }
             Event::InitDone => self.finish().await,
-            Event::Apply(told) => told.apply(self.source, &self.catalog),
-            Event::Delete(told) => told.delete(self.source, &self.catalog),
+            Event::Apply(told) => {
+                let version = told.version();
+                told.apply(self.source, &self.catalog);
+                self.reach(&version);
+            }
+            Event::Delete(told) => {
+                let version = told.version();
+                told.delete(self.source, &self.catalog);
+                self.reach(&version);
+            }
         }
         if self.complaint.take().is_some() {
             let (watch, what) = (self.source.as_str(), failure::resource(self.source));
             info!(watch, "the watch of {what} works again");
+        }
+    }
+
+    /// A store is read when the watch tells of it, and may be newer then than all that the watch told: there the reader
+    /// says how far it has come.
+    fn reach(&self, version: &str) {
+        if self.source != Source::Stores {
+            self.catalog.reach(self.source, version);
         }
     }
 

@@ -27,6 +27,7 @@ use crate::{
     admin::{self, Readiness},
     catalog::{
         self, Catalog, Source,
+        confirm::Confirmations,
         files::{self, FileWatch},
         watch::{Failure, Observer},
     },
@@ -151,6 +152,7 @@ impl Serve {
             access: filling.access.clone(),
             ownership: filling.ownership.clone(),
             events: filling.events.clone(),
+            confirmations: filling.confirmations.clone(),
             complete: Arc::clone(&filling.complete),
         };
 
@@ -210,6 +212,7 @@ impl Serve {
         getrandom::fill(&mut key)?;
         let mut ownership = Ownership::standalone(key);
         let mut events = Events::default();
+        let mut confirmations = Confirmations::default();
         let mut of_cluster = None;
         let files = if self.secrets.is_empty() {
             condition.not_ready("the first list of Secrets is not complete");
@@ -226,6 +229,7 @@ impl Serve {
             let (reported, writing) = Events::new(client.clone(), metrics.clone());
             events = reported;
             tokio::spawn(writing);
+            confirmations = Confirmations::new(client.clone(), catalog.clone(), metrics.clone());
             let (mut synced, watching) = catalog::watch::watch(client, catalog.clone(), observer);
             tokio::spawn(watching);
             let complete = Arc::clone(&complete);
@@ -264,6 +268,7 @@ impl Serve {
             access,
             ownership,
             events,
+            confirmations,
             _files: files,
         })
     }
@@ -287,6 +292,8 @@ struct Filling {
     ownership: Ownership,
     /// Who is told what becomes of pods.
     events: Events,
+    /// Who makes sure that it has caught up.
+    confirmations: Confirmations,
     /// Ends when it is dropped.
     _files: Option<FileWatch>,
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tracing::info;
 
 use super::answer::{Answer, Audit, warnings};
+use super::caught_up::unconfirmed;
 use super::review::{self, Head, Subject};
 use super::{Fault, Webhook};
 use crate::inject::annotations as names;
@@ -116,32 +117,54 @@ impl Webhook {
                     }
                 }
                 decided => {
-                    let foreseen = self.foresee(request, (new, old), &decided);
-                    let answer = match foreseen {
-                        Ok(references) => foreseen_by(answer_stamping(decided), &references),
-                        Err(denial) => denied(&denial),
-                    };
-                    // Stores are everybody's.
-                    let shelves = self.catalog.shelves(request.namespace, None);
-                    let visible = shelves.visible();
-                    let kind = head.object_kind();
-                    let filled = spark_application::fill(
-                        kind,
-                        (new, old),
-                        request.namespace,
-                        visible,
-                        &self.settings,
-                    );
-                    let answer = match filled {
-                        Ok(filled) => filled_by(answer, filled),
-                        Err(denial) => denied(&denial),
-                    };
-                    return self.finish(head, Resource::Workload, answer, started);
+                    return self
+                        .finish_workload(head, request, (new, old), decided, started)
+                        .await;
                 }
             };
             if let Some(denial) = denial {
                 return self.finish(head, Resource::Workload, denied(&denial), started);
             }
+        }
+    }
+
+    async fn finish_workload(
+        &self,
+        head: &Head<'_>,
+        request: Request<'_>,
+        (new, old): (&Value, Option<&Value>),
+        decided: Stamping<'_>,
+        started: Instant,
+    ) -> Result<Vec<u8>, Fault> {
+        self.prepare(head, request, (new, old), &decided);
+        let mut known = None;
+        loop {
+            let foreseen = self.foresee(request, (new, old), &decided);
+            // Stores are everybody's.
+            let shelves = self.catalog.shelves(request.namespace, None);
+            let filled = spark_application::fill(
+                head.object_kind(),
+                (new, old),
+                request.namespace,
+                shelves.visible(),
+                &self.settings,
+            );
+            let doubtful = filled.is_err() || foreseen.as_ref().is_ok_and(|it| !it.is_empty());
+            if doubtful && known.is_none() {
+                // What seems to be missing may just have been made.
+                known = Some(self.catch_up(request).await);
+                continue;
+            }
+            let answer = match foreseen {
+                Ok(references) => foreseen_by(answer_stamping(decided), &references),
+                Err(denial) => denied(&denial),
+            };
+            let answer = match filled {
+                Ok(filled) => filled_by(answer, filled),
+                Err(denial) => denied(&denial),
+            };
+            let answer = unconfirmed(answer, known.unwrap_or(Ok(())));
+            return self.finish(head, Resource::Workload, answer, started);
         }
     }
 
@@ -200,10 +223,11 @@ impl Webhook {
             );
         }
         let followed = OnceLock::new();
-        let owner = match self
-            .owner_of_pod(body, head, request, pod, &followed)
-            .await?
-        {
+        let (owner, known) = tokio::join!(
+            self.owner_of_pod(body, head, request, pod, &followed),
+            self.catch_up(request),
+        );
+        let owner = match owner? {
             Ok(owner) => owner,
             Err(_) if left_alone.is_some() => Owner::requester(request, &self.settings),
             Err(denial) => return self.finish(head, Resource::Pod, denied(&denial), started),
@@ -239,6 +263,7 @@ impl Webhook {
                 denied(denial)
             }
         };
+        let answer = unconfirmed(answer, known);
         self.finish(head, Resource::Pod, answer, started)
     }
 

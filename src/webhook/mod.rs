@@ -1,8 +1,10 @@
 //! The webhook: `POST /mutate` and `POST /validate` take an AdmissionReview and answer it.
 //!
 //! The handlers only translate: a body becomes a review, [`crate::inject`] decides, the decision becomes an answer.
-//! The admission of a pod makes no call, unless the pod has something of another user in it; bodies are never logged, and
-//! of a Secret only marks in its metadata are read, unless it holds a folder that [`crate::folder`] unpacks.
+//! The admission of a pod that a trusted controller creates makes no call, unless the pod has something of another user in
+//! it; for one that somebody creates directly the catalogue is [confirmed](crate::catalog::confirm) to have caught up. Bodies
+//! are never logged, and of a Secret only marks in its metadata are read, unless it holds a folder that [`crate::folder`]
+//! unpacks.
 //!
 //! | answer | when |
 //! |---|---|
@@ -14,6 +16,7 @@
 mod admit;
 mod answer;
 mod brought;
+mod caught_up;
 mod guard;
 mod owner;
 mod report;
@@ -38,6 +41,7 @@ use tracing::{error, warn};
 
 use crate::access::Access;
 use crate::catalog::Catalog;
+use crate::catalog::confirm::Confirmations;
 use crate::causes::one_line;
 use crate::events::Events;
 use crate::inject::settings::Settings;
@@ -68,6 +72,8 @@ pub struct Webhook {
     pub ownership: Ownership,
     /// Where the authors of workloads read what becomes of the pods.
     pub events: Events,
+    /// Who makes sure that the catalogue shows what was just written.
+    pub confirmations: Confirmations,
     /// Whether the catalogue has been read completely once. Before that, nobody can say that a pod gets nothing.
     pub complete: Arc<AtomicBool>,
 }

@@ -9,7 +9,7 @@ use std::{
 use axum::http::StatusCode;
 use keyporter::{
     access::Access,
-    catalog::{Catalog, Source, files},
+    catalog::{Catalog, Source, confirm::Confirmations, files},
     certificates::{self, DEFAULT_VALIDITY},
     events::Events,
     inject::settings::Settings,
@@ -64,6 +64,7 @@ impl Running {
             access: Access::default(),
             ownership: Ownership::standalone([7; 32]),
             events: Events::default(),
+            confirmations: Confirmations::default(),
             complete: Arc::new(AtomicBool::new(complete)),
         };
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();

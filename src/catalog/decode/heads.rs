@@ -11,6 +11,7 @@ use kube::api::ObjectMeta;
 use serde::de::{Deserialize, Deserializer};
 
 use super::{Object, WatchedSecret};
+use crate::catalog::index::Source;
 use crate::inject::annotations as names;
 
 /// The metadata of any Secret. Requests for it bring no values: <https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches>
@@ -31,6 +32,21 @@ impl SecretHead {
     /// `metadata.name`; empty where it is missing.
     pub(in crate::catalog) fn object(&self) -> &str {
         self.0.object()
+    }
+
+    /// `metadata.resourceVersion`; empty where it is missing.
+    pub(in crate::catalog) fn version(&self) -> &str {
+        self.0.resource_version()
+    }
+
+    /// The watch by label that tells of it, if one does.
+    pub(in crate::catalog) fn told_by_label(&self) -> Option<Source> {
+        let labels = self.0.metadata.labels.as_ref()?;
+        if labels.contains_key(names::KIND) {
+            return Some(Source::OurLabel);
+        }
+        let mark = labels.get(names::KONDUKTOR_MARK)?;
+        (mark == names::KONDUKTOR_PARENT).then_some(Source::KonduktorLabel)
     }
 }
 

@@ -18,7 +18,7 @@ use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client};
 
 use crate::catalog::decode::{SecretHead, WatchedSecret};
-use crate::catalog::index::Catalog;
+use crate::catalog::index::{Catalog, Source};
 
 /// How many Secrets come in one answer to a list, without their values.
 const PAGE: u32 = 500;
@@ -35,6 +35,7 @@ pub(super) fn events(
         client,
         catalog,
         unread: None,
+        told: None,
     };
     stream::unfold(reader, |mut reader| async {
         let event = reader.next().await?;
@@ -49,11 +50,19 @@ struct Reader {
     heads: BoxStream<'static, watcher::Result<Event<SecretHead>>>,
     /// What the watch told of a store that could not be read.
     unread: Option<Event<SecretHead>>,
+    /// The version of what the watch told last.
+    told: Option<String>,
 }
 
 impl Reader {
     async fn next(&mut self) -> Option<watcher::Result<Event<WatchedSecret>>> {
         loop {
+            // Whoever asks for the next event has taken in the one before.
+            if self.unread.is_none()
+                && let Some(version) = self.told.take()
+            {
+                self.catalog.reach(Source::Stores, &version);
+            }
             let event = match self.unread.take() {
                 Some(event) => event,
                 None => match self.heads.next().await? {
@@ -61,6 +70,9 @@ impl Reader {
                     Err(error) => return Some(Err(error)),
                 },
             };
+            if let Event::Apply(head) | Event::Delete(head) = &event {
+                self.told = Some(head.version().to_owned());
+            }
             let read = match &event {
                 Event::Init => return Some(Ok(Event::Init)),
                 Event::InitDone => return Some(Ok(Event::InitDone)),
