@@ -19,6 +19,8 @@ mod owner;
 mod report;
 mod review;
 mod secret;
+#[doc(hidden)]
+pub mod steps;
 mod validate;
 
 use std::sync::Arc;
