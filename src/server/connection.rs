@@ -162,7 +162,9 @@ impl Service {
     }
 }
 
-fn http(limits: &Limits) -> Builder<TokioExecutor> {
+/// How a listener speaks HTTP with these limits, but for those that it watches over itself.
+#[must_use]
+pub fn http(limits: &Limits) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())

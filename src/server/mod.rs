@@ -32,7 +32,7 @@ use self::{
 };
 use crate::metrics::Metrics;
 
-pub use self::{drain::Drained, limits::Limits};
+pub use self::{connection::http, drain::Drained, limits::Limits};
 
 mod accept;
 mod activity;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use data_encoding::BASE64;
 use serde::{Serialize, Serializer};
-use zeroize::Zeroizing;
+use zeroize::Zeroize as _;
 
 use crate::folder::Change;
 use crate::inject::patch::Operation;
@@ -14,6 +14,8 @@ use crate::inject::patch::Operation;
 const WARNINGS: usize = 20;
 /// The longest warning that it passes on whole when there are many.
 const WARNING_LENGTH: usize = 256;
+/// What an answer takes beside its patch, mostly.
+const ROOM: usize = 512;
 
 /// What the API server is told.
 #[derive(Debug, Default)]
@@ -60,14 +62,7 @@ impl Serialize for Patch<'_> {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Review<'a> {
-    api_version: &'static str,
-    kind: &'static str,
-    response: Response<'a>,
-}
-
+/// The answer but for the patch.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Response<'a> {
@@ -75,10 +70,6 @@ struct Response<'a> {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<Status<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<&'a str>,
     audit_annotations: &'a Audit<'a>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     warnings: &'a [String],
@@ -94,30 +85,46 @@ struct Status<'a> {
 impl Answer<'_> {
     /// The body of the answer.
     pub(super) fn write(&self) -> Result<Vec<u8>, serde_json::Error> {
-        // Zeroed, for the files that may be in it.
-        let patch = if self.patch.is_empty() && self.files.is_empty() {
-            None
-        } else {
-            let patch = Zeroizing::new(serde_json::to_vec(&Patch(&self.patch, &self.files))?);
-            Some(Zeroizing::new(BASE64.encode(&patch)))
+        let response = Response {
+            uid: self.uid,
+            allowed: self.denied.is_none(),
+            status: self.denied.as_deref().map(|message| Status {
+                code: 403,
+                reason: "Forbidden",
+                message,
+            }),
+            audit_annotations: &self.audit,
+            warnings: &self.warnings,
         };
-        serde_json::to_vec(&Review {
-            api_version: "admission.k8s.io/v1",
-            kind: "AdmissionReview",
-            response: Response {
-                uid: self.uid,
-                allowed: self.denied.is_none(),
-                status: self.denied.as_deref().map(|message| Status {
-                    code: 403,
-                    reason: "Forbidden",
-                    message,
-                }),
-                patch_type: patch.as_ref().map(|_| "JSONPatch"),
-                patch: patch.as_ref().map(|patch| patch.as_str()),
-                audit_annotations: &self.audit,
-                warnings: &self.warnings,
-            },
-        })
+        let mut body = Vec::with_capacity(ROOM);
+        body.extend_from_slice(
+            br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":"#,
+        );
+        serde_json::to_writer(&mut body, &response)?;
+        if !self.patch.is_empty() || !self.files.is_empty() {
+            // The patch is most of the answer, and nothing in base64 needs an escape: it goes in by hand, as the last
+            // member of the response.
+            body.pop();
+            body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
+            let mut patch = serde_json::to_vec(&Patch(&self.patch, &self.files))?;
+            append_base64(&mut body, &patch);
+            if !self.files.is_empty() {
+                patch.zeroize();
+            }
+            body.extend_from_slice(br#""}"#);
+        }
+        body.push(b'}');
+        Ok(body)
+    }
+}
+
+fn append_base64(text: &mut Vec<u8>, bytes: &[u8]) {
+    let start = text.len();
+    // Room for what ends the answer, too.
+    text.reserve(BASE64.encode_len(bytes.len()) + 8);
+    text.resize(start + BASE64.encode_len(bytes.len()), 0);
+    if let Some(place) = text.get_mut(start..) {
+        BASE64.encode_mut(bytes, place);
     }
 }
 

@@ -22,6 +22,8 @@ mod owner;
 mod report;
 mod review;
 mod secret;
+#[doc(hidden)]
+pub mod steps;
 mod validate;
 
 use std::sync::Arc;

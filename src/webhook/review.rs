@@ -159,7 +159,7 @@ fn none<T>() -> Option<T> {
 /// Pods are most of what comes, so the body is read as a review of a pod first. Only where it is none is it read again:
 /// whole for a workload, and without its object to tell a review of something unreadable from no review at all.
 pub(super) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
-    if let Ok(review) = serde_json::from_slice::<Review<'_, Pod<'_>, IgnoredAny>>(body) {
+    if let Ok(review) = from_json::<Review<'_, Pod<'_>, IgnoredAny>>(body) {
         let mut request = checked(review)?;
         let object = request.object.take();
         if request.kind.is_pod() {
@@ -173,13 +173,22 @@ pub(super) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
         }
         return Ok(read_object(body, request));
     }
-    let review = serde_json::from_slice::<Review<'_, IgnoredAny, IgnoredAny>>(body)
-        .map_err(|error| why(body, &error))?;
+    let review =
+        from_json::<Review<'_, IgnoredAny, IgnoredAny>>(body).map_err(|error| why(body, &error))?;
     let request = checked(review)?;
     if request.kind.is_pod() {
         return Ok(request.reviewed(Subject::Unreadable));
     }
     Ok(read_object(body, request))
+}
+
+/// Reads JSON. To look once whether all of it is text costs a fraction of looking at each string; where it is not, what is
+/// skipped may still be anything.
+fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
+    match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(body),
+    }
 }
 
 /// Who sent a review, with groups and all: read only where somebody is to be asked about them.
@@ -207,9 +216,7 @@ fn read_object<'a, New, Old>(body: &'a [u8], request: Request<'a, New, Old>) -> 
     if request.sub_resource.is_some() || !(create || update) || request.kind.is_secret() {
         return request.reviewed(Subject::Other);
     }
-    let subject = match serde_json::from_slice::<Review<'_, Value, Value>>(body)
-        .map(|review| review.request)
-    {
+    let subject = match from_json::<Review<'_, Value, Value>>(body).map(|review| review.request) {
         Ok(Some(Request {
             object: Some(new),
             old_object,

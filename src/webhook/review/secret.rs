@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::{BadReview, Head, Kind, Request, Review, Subject, checked, why};
+use super::{BadReview, Head, Kind, Request, Review, Subject, checked, from_json, why};
 use crate::folder::Contents;
 use crate::inject::marks::Marks;
 use crate::inject::pod::Text;
@@ -36,7 +36,7 @@ pub(in crate::webhook) enum Change<'a> {
 
 /// Reads a body.
 pub(in crate::webhook) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
-    if let Ok(review) = serde_json::from_slice::<Review<'_, Marks<'_>, Marks<'_>>>(body) {
+    if let Ok(review) = from_json::<Review<'_, Marks<'_>, Marks<'_>>>(body) {
         let mut request = checked(review)?;
         let (new, old) = (request.object.take(), request.old_object.take());
         let change = if request.kind.is_secret() && request.sub_resource.is_none() {
@@ -46,8 +46,8 @@ pub(in crate::webhook) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
         };
         return Ok(reviewed(request, change));
     }
-    let review = serde_json::from_slice::<Review<'_, IgnoredAny, IgnoredAny>>(body)
-        .map_err(|error| why(body, &error))?;
+    let review =
+        from_json::<Review<'_, IgnoredAny, IgnoredAny>>(body).map_err(|error| why(body, &error))?;
     let request = checked(review)?;
     let change = if request.kind.is_secret() {
         Change::Unreadable
@@ -59,7 +59,7 @@ pub(in crate::webhook) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
 
 /// Reads the Secret of a body with its values, and what it was before; `None` where that is no Secret.
 pub(in crate::webhook) fn contents(body: &[u8]) -> Option<(Contents<'_>, Option<Contents<'_>>)> {
-    let review = serde_json::from_slice::<Review<'_, Contents<'_>, Contents<'_>>>(body).ok()?;
+    let review = from_json::<Review<'_, Contents<'_>, Contents<'_>>>(body).ok()?;
     let request = review.request?;
     let old = request
         .old_object
