@@ -61,7 +61,11 @@ impl Made {
         let pods = pods(&self.namespace);
         self.delete(&pods, name).await?;
         loop {
-            match ask::<Value>(&self.client, pods.get(name, &kube::api::GetParams::default())).await
+            match ask::<Value>(
+                &self.client,
+                pods.get(name, &kube::api::GetParams::default()),
+            )
+            .await
             {
                 Err(error) if error.code() == Some(404) => return Ok(()),
                 Ok(_) if Instant::now() < deadline => sleep(PAUSE).await,

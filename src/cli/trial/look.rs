@@ -27,7 +27,11 @@ Examples:
   keyporter trial look --variable HOME=f21cb9c0d5d9ac1a1d8e0b9ab1cf2a5b4c1dbd2f2f7a31e5b5a6ca0f8d1f4c11")]
 pub(super) struct Look {
     /// A variable, and the SHA-256 of its value; may be repeated
-    #[arg(long = "variable", value_name = "NAME=SHA256", required_unless_present = "files")]
+    #[arg(
+        long = "variable",
+        value_name = "NAME=SHA256",
+        required_unless_present = "files"
+    )]
     variables: Vec<Expected>,
 
     /// A file below $KONDUKTOR_DEFAULT_SECRETS, and its SHA-256; may be repeated
@@ -106,8 +110,7 @@ fn look_at_variable(expected: &Expected) -> Result<(), String> {
 
 fn look_at_file(expected: &Expected) -> Result<(), String> {
     let path = &expected.what;
-    let folder =
-        env::var_os(FOLDER).ok_or_else(|| format!("the variable {FOLDER} is not set"))?;
+    let folder = env::var_os(FOLDER).ok_or_else(|| format!("the variable {FOLDER} is not set"))?;
     let path = Path::new(&folder).join(path);
     let what = format!("the file {}", path.display());
     let bytes = fs::read(&path).map_err(|error| match error.kind() {

@@ -30,7 +30,9 @@ impl Stand {
             Some("Failed") => {
                 let said = state("terminated/message").or_else(|| text("/status/message"));
                 let reason = state("terminated/reason").or_else(|| text("/status/reason"));
-                Self::Failed(in_one_line(said.or(reason).unwrap_or("it does not say why")))
+                Self::Failed(in_one_line(
+                    said.or(reason).unwrap_or("it does not say why"),
+                ))
             }
             _ => match state("waiting/reason") {
                 Some(reason) => {
@@ -56,9 +58,9 @@ impl Stand {
 fn unscheduled(pod: &Value) -> Option<String> {
     let conditions = pod.pointer("/status/conditions")?.as_array()?;
     let text = |condition: &Value, field: &str| Some(condition.get(field)?.as_str()?.to_owned());
-    let scheduled = conditions.iter().find(|condition| {
-        condition["type"] == "PodScheduled" && condition["status"] == "False"
-    })?;
+    let scheduled = conditions
+        .iter()
+        .find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False")?;
     let reason = text(scheduled, "reason").unwrap_or_default();
     Some(told(&reason, text(scheduled, "message").as_deref()))
 }
@@ -130,7 +132,8 @@ mod tests {
     #[test]
     fn the_record_is_read() {
         assert_eq!(recorded(&json!({})), None);
-        let pod = json!({"metadata": {"annotations": {INJECTED: r#"[{"name": "a"}, {"name": "b"}]"#}}});
+        let pod =
+            json!({"metadata": {"annotations": {INJECTED: r#"[{"name": "a"}, {"name": "b"}]"#}}});
         assert_eq!(recorded(&pod).unwrap(), ["a", "b"]);
     }
 }

@@ -84,7 +84,10 @@ impl PullPolicy {
 
 fn image(image: &str) -> Result<String, String> {
     if image.is_empty() || image.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        Err("an image is a name without spaces, such as registry.example.com/keyporter:0.1.0".to_owned())
+        Err(
+            "an image is a name without spaces, such as registry.example.com/keyporter:0.1.0"
+                .to_owned(),
+        )
     } else {
         Ok(image.to_owned())
     }
@@ -233,7 +236,9 @@ impl Run {
                     return Ok(name);
                 }
                 // Another replica answered, which is later.
-                made.remove_pod(&name).await.map_err(TrialError::Unwatched)?;
+                made.remove_pod(&name)
+                    .await
+                    .map_err(TrialError::Unwatched)?;
                 made.pods.remove(&name);
             }
             if Instant::now() >= deadline {
@@ -280,7 +285,10 @@ impl Run {
 
 /// A service account of a new namespace is made a moment later, and pods are refused until then.
 fn is_early(error: &RequestError) -> bool {
-    error.is_forbidden() && error.to_string().contains("error looking up service account")
+    error.is_forbidden()
+        && error
+            .to_string()
+            .contains("error looking up service account")
 }
 
 fn absent(wanted: &[&str], given: Option<&[String]>) -> Vec<String> {
@@ -332,7 +340,11 @@ async fn with_events(client: &Client, namespace: &str, pod: &str, reason: String
         })
         .collect();
     let last = told.iter().rev().take(EVENTS).cloned();
-    [reason].into_iter().chain(last).collect::<Vec<_>>().join("; ")
+    [reason]
+        .into_iter()
+        .chain(last)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Whoever ends the program, a person or a kubelet, has things taken away first.
