@@ -25,6 +25,10 @@ use crate::{
 const CONNECTIONS: u32 = 8;
 /// While the API server itself is away, a request is sent again for so long.
 const AWAY_AT_MOST: Duration = Duration::from_mins(2);
+/// The phase in which calls end with the process that was to answer them.
+pub(crate) const REPLICAS_KILLED: &str = "replicas killed";
+/// By then the kubelet has taken a killed replica out of the Service.
+const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 /// No phase may last longer, however slow the machine is.
 const PHASE_AT_MOST: Duration = Duration::from_mins(8);
 
@@ -51,6 +55,8 @@ struct Phase {
     admitted: u32,
     /// Not answered because the API server was away, and sent again.
     sent_again: u32,
+    /// Refused because the replica that the API server called had just been killed, and sent again.
+    lost: u32,
     slowest: Duration,
     /// Those that keyporter is to blame for.
     failures: Vec<String>,
@@ -147,10 +153,11 @@ impl Shared {
         while !self.ended.load(Ordering::Relaxed) {
             ticks.tick().await;
             let phase = self.phase_number();
-            let (sent_again, took, failure) = self.create_pod(client).await;
+            let (sent_again, lost, took, failure) = self.create_pod(client).await;
             let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
             let phase = &mut phases[phase];
             phase.sent_again += sent_again;
+            phase.lost += lost;
             match failure {
                 None => phase.admitted += 1,
                 Some(failure) => phase.failures.push(failure),
@@ -159,24 +166,34 @@ impl Shared {
         }
     }
 
-    /// How often it had to be sent again, how long the last try took, and what was wrong.
-    async fn create_pod(&self, client: &Client) -> (u32, Duration, Option<String>) {
+    /// How often it had to be sent again because the API server was away, how often because a replica was killed, how long
+    /// the last try took, and what was wrong.
+    async fn create_pod(&self, client: &Client) -> (u32, u32, Duration, Option<String>) {
         let name = format!("pod-{}", self.next.fetch_add(1, Ordering::Relaxed));
         let first = Instant::now();
-        let mut sent_again = 0;
+        let (mut sent_again, mut lost) = (0, 0);
         loop {
             let start = Instant::now();
             let pod = objects::pod(&self.namespace, &name);
             let outcome = judge(objects::dry_run(client, pod).await);
             let took = start.elapsed();
             let why = match outcome {
-                Outcome::Admitted => return (sent_again, took, None),
-                Outcome::Failed(why) => return (sent_again, took, Some(why)),
+                Outcome::Admitted => return (sent_again, lost, took, None),
+                Outcome::Failed(why)
+                    if self.phase(|phase| phase.name == REPLICAS_KILLED)
+                        && is_of_a_killed_replica(&why)
+                        && first.elapsed() < NOTICED_WITHIN =>
+                {
+                    lost += 1;
+                    sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+                Outcome::Failed(why) => return (sent_again, lost, took, Some(why)),
                 Outcome::Away(why) => why,
             };
             if first.elapsed() > AWAY_AT_MOST {
                 let why = format!("the API server was away for {AWAY_AT_MOST:?}: {why}");
-                return (sent_again, took, Some(why));
+                return (sent_again, lost, took, Some(why));
             }
             sent_again += 1;
             until_ready(client).await;
@@ -210,6 +227,7 @@ impl Phase {
             lasted: Duration::ZERO,
             admitted: 0,
             sent_again: 0,
+            lost: 0,
             slowest: Duration::ZERO,
             failures: Vec::new(),
         }
@@ -244,6 +262,13 @@ fn judge(answer: kube::Result<kube::api::DynamicObject>) -> Outcome {
     }
 }
 
+/// Nobody can answer for a process that is gone: its connections break, and until the kubelet has seen its end the API server
+/// goes on picking its address. It does not try another one itself.
+fn is_of_a_killed_replica(why: &str) -> bool {
+    let ends = ["connection refused", "connection reset by peer", "EOF"];
+    ends.iter().any(|end| why.ends_with(end))
+}
+
 /// What the API server answers with other numbers than 5xx while it starts or is busy.
 fn is_away(message: &str) -> bool {
     [
@@ -272,17 +297,18 @@ fn table(phases: &[Phase]) -> Result<String> {
     let mut text = String::new();
     writeln!(
         text,
-        "{:<22}{:>10}{:>12}{:>10}{:>12}{:>12}",
-        "", "seconds", "admissions", "failed", "sent again", "slowest ms"
+        "{:<22}{:>10}{:>12}{:>10}{:>10}{:>12}{:>12}",
+        "", "seconds", "admissions", "failed", "lost", "sent again", "slowest ms"
     )?;
     for phase in phases {
         writeln!(
             text,
-            "{:<22}{:>10.1}{:>12}{:>10}{:>12}{:>12}",
+            "{:<22}{:>10.1}{:>12}{:>10}{:>10}{:>12}{:>12}",
             phase.name,
             phase.lasted.as_secs_f64(),
             phase.answered(),
             phase.failures.len(),
+            phase.lost,
             phase.sent_again,
             phase.slowest.as_millis()
         )?;
@@ -294,11 +320,13 @@ fn table(phases: &[Phase]) -> Result<String> {
         .sum::<usize>();
     writeln!(
         text,
-        "{:<22}{:>10}{:>12}{:>10}{:>12}\nsent again: the API server itself was away",
+        "{:<22}{:>10}{:>12}{:>10}{:>10}{:>12}\n\
+         lost: with a replica that was killed, and sent again; sent again: the API server itself was away",
         "all",
         "",
         sum(Phase::answered),
         failed,
+        sum(|phase| phase.lost),
         sum(|phase| phase.sent_again)
     )?;
     Ok(text)

@@ -53,7 +53,7 @@ async fn update_and_back(cluster: &Cluster) -> Result<()> {
 
     let admissions = Admissions::start(cluster, "life", PER_SECOND).await?;
     let steps = async {
-        let image = format!("--set=image.tag={next}");
+        let image = format!("--set-string=image.tag={next}");
         let changes = ["--set=webhook.timeoutSeconds=7", "--set=replicas=3"];
         let changed = [&[image.as_str()], &changes[..]].concat();
         let upgrade = installation.upgrade(&changed);

@@ -129,7 +129,9 @@ fn unpack(archive: impl Read) -> Result<BTreeMap<String, (u32, Vec<u8>)>> {
             let path = entry.path()?.to_string_lossy().into_owned();
             let mut content = Vec::new();
             entry.read_to_end(&mut content)?;
-            files.insert(path, (entry.header().mode()?, content));
+            // Below the bits that tell what sort of file it is.
+            let mode = entry.header().mode()? & 0o7777;
+            files.insert(path, (mode, content));
         }
     }
     Ok(files)

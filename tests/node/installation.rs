@@ -62,7 +62,7 @@ impl Installation {
 
     async fn change(&self, verb: &str, more: &[&str]) -> Result<()> {
         let repository = format!("--set=image.repository={REPOSITORY}");
-        let tag = format!("--set=image.tag={TAG}");
+        let tag = format!("--set-string=image.tag={TAG}");
         let own = [
             verb,
             NAME,

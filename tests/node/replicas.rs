@@ -39,6 +39,12 @@ async fn rights(cluster: &Cluster) -> Result<()> {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name, value.trim()))
             .collect();
+        eprintln!(
+            "{} {}\n{}",
+            process.display(),
+            ctr(&["task", "list"])?,
+            fs::read_to_string(process.join("status"))?
+        );
         assert_eq!(status["Uid"], "65532\t65532\t65532\t65532");
         assert_eq!(status["Gid"], "65532\t65532\t65532\t65532");
         for set in ["CapPrm", "CapEff", "CapBnd", "CapAmb"] {

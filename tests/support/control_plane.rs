@@ -90,7 +90,7 @@ pub(crate) struct ControlPlane {
 /// One that can be started again.
 struct ApiServer {
     command: Command,
-    process: Process,
+    process: Option<Process>,
 }
 
 impl ControlPlane {
@@ -143,7 +143,10 @@ impl ControlPlane {
         let admin = client_from(&kubeconfig).await?;
         let mut plane = Self {
             controllers: None,
-            api_server: Mutex::new(ApiServer { command, process }),
+            api_server: Mutex::new(ApiServer {
+                command,
+                process: Some(process),
+            }),
             etcd: etcd_process,
             server,
             admin,
@@ -217,7 +220,7 @@ impl ControlPlane {
         self.etcd.check()?;
         let api_server = self.api_server.get_mut();
         let api_server = api_server.unwrap_or_else(PoisonError::into_inner);
-        api_server.process.check()?;
+        api_server.process.iter_mut().try_for_each(Process::check)?;
         self.controllers.iter_mut().try_for_each(Process::check)
     }
 
@@ -225,9 +228,13 @@ impl ControlPlane {
     pub(crate) fn restart_api_server(&self) -> Result<()> {
         let api_server = self.api_server.lock();
         let mut api_server = api_server.unwrap_or_else(PoisonError::into_inner);
-        api_server.process.terminate(READY_WITHIN)?;
+        if let Some(mut process) = api_server.process.take() {
+            // Watches keep it for a minute. Whoever runs one kills it after a while, as a drop does here.
+            let _ended = process.terminate(Duration::from_secs(10));
+        }
         let log = self.folder.path().join("kube-apiserver.log");
-        api_server.process = Process::start("kube-apiserver", &mut api_server.command, &log)?;
+        let process = Process::start("kube-apiserver", &mut api_server.command, &log)?;
+        api_server.process = Some(process);
         Ok(())
     }
 
