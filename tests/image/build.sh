@@ -57,6 +57,7 @@ our_buildah() {
 }
 our_buildah build --quiet --isolation chroot --timestamp 0 --build-arg PROGRAM=prebuilt \
     --file "$root/deploy/Dockerfile" --tag "$name" "$folder/context"
-rm -f "$archive"
-our_buildah push --quiet "$name" "docker-archive:$archive:$name"
+our_buildah push --quiet "$name" "docker-archive:$store/image.tar:$name"
+# Whole or not at all: another run may be reading it.
+mv "$store/image.tar" "$archive"
 printf '%s\n' "$archive"
