@@ -43,7 +43,7 @@ async fn deleted_deployment(cluster: &Cluster) -> Result<()> {
     .await?;
 
     others_go_on(cluster).await?;
-    people_are_told(&project).await?;
+    people_are_told(&project)?;
     job.loses_its_pod().await?;
 
     // The same command that an update takes brings it back, and with it what waited.
@@ -87,7 +87,7 @@ async fn others_go_on(cluster: &Cluster) -> Result<()> {
 }
 
 /// By whatever way they come: pods and workloads, which would otherwise start as nobody's.
-async fn people_are_told(project: &Project) -> Result<()> {
+fn people_are_told(project: &Project) -> Result<()> {
     let pod = objects::pod(&project.name, "refused");
     let job = json!({
         "apiVersion": "batch/v1",

@@ -75,7 +75,7 @@ async fn commands(_: &Cluster) -> Result<()> {
     for start in ["RUSTFLAGS=", "cargo build "] {
         let line = dockerfile
             .lines()
-            .find_map(|line| line.find(start).map(|at| &line[at..]));
+            .find_map(|line| line.find(start).and_then(|at| line.get(at..)));
         let line = line.ok_or("the Dockerfile builds nothing")?;
         let command = line.trim_end_matches(['\\', ' ']);
         assert!(script.contains(command), "{SCRIPT} has no {command}");
