@@ -52,7 +52,7 @@ node: node-packages
 	tests/node/programs/build.sh >/dev/null || [ $$? -eq 3 ]
 
 node-packages:
-	tests/packages.sh node busybox-static containerd containernetworking-plugins git iproute2 nftables openssh-client \
+	tests/packages.sh node buildah busybox-static containerd containernetworking-plugins git iproute2 nftables openssh-client \
 		openssh-server runc
 
 demo:

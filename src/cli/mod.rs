@@ -35,6 +35,7 @@ mod secret;
 mod serve;
 mod settings;
 mod table;
+mod trial;
 mod values;
 mod workloads;
 
@@ -74,6 +75,7 @@ enum Command {
     Explain(explain::Explain),
     Secret(secret::Secret),
     Keys(keys::Keys),
+    Trial(trial::Trial),
     Certs(certs::Certs),
     Completion(completion::Completion),
     Man(man::Man),
@@ -129,6 +131,7 @@ fn execute(cli: Cli, called: Called) -> Result<(), Box<dyn Error>> {
         Command::Explain(explain) => explain.run(),
         Command::Secret(secret) => secret.run(),
         Command::Keys(keys) => keys.run(),
+        Command::Trial(trial) => trial.run(),
         Command::Certs(certs) => certs.run(),
         Command::Completion(completion) => completion.run(called),
         Command::Man(man) => man.run(),

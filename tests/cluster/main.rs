@@ -58,6 +58,7 @@ mod stores;
 )]
 #[path = "../support/mod.rs"]
 mod support;
+mod trial;
 mod workloads;
 
 use std::{env, process::ExitCode};
@@ -121,6 +122,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         konduktor_identity::trials(harness),
         adopt::trials(harness),
         attacks::trials(harness),
+        trial::trials(harness),
         operation::trials(harness),
         operator::trials(harness),
         opted_out::trials(harness),

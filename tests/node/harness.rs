@@ -1,4 +1,4 @@
-//! The one node of a run with its control plane and keyporter, and how a trial gets at it.
+//! The one node of a run with its control plane and the installed chart, and how a trial gets at it.
 
 use std::{
     ops::Deref,
@@ -12,13 +12,12 @@ use tokio::{runtime::Runtime, sync::OnceCell};
 use crate::{
     enclosure::ADDRESS,
     git_server::GitServer,
+    installation::Installation,
     node::Node,
     requirements::Requirements,
     support::{
         Result,
         control_plane::{ControlPlane, Nodes},
-        keyporter::{self, Keyporter},
-        policies,
     },
 };
 
@@ -42,7 +41,7 @@ struct Shared {
 pub(crate) struct Cluster {
     /// Before the control plane that they work with.
     git_server: OnceCell<std::result::Result<GitServer, String>>,
-    _keyporter: Keyporter,
+    installation: Installation,
     _node: Node,
     plane: ControlPlane,
 }
@@ -74,13 +73,21 @@ impl Harness {
     where
         F: AsyncFnOnce(&Cluster) -> Result<()> + Send + 'static,
     {
+        self.trial_within(TRIAL_WITHIN, name, body)
+    }
+
+    /// The same for one that may take another time.
+    pub(crate) fn trial_within<F>(&self, bound: Duration, name: &str, body: F) -> Trial
+    where
+        F: AsyncFnOnce(&Cluster) -> Result<()> + Send + 'static,
+    {
         let shared = Arc::clone(&self.shared);
-        Trial::test(name, move || shared.run(body))
+        Trial::test(name, move || shared.run(bound, body))
     }
 }
 
 impl Shared {
-    fn run<F>(&self, body: F) -> std::result::Result<(), Failed>
+    fn run<F>(&self, bound: Duration, body: F) -> std::result::Result<(), Failed>
     where
         F: AsyncFnOnce(&Cluster) -> Result<()>,
     {
@@ -93,10 +100,10 @@ impl Shared {
         };
         let outcome = self
             .runtime
-            .block_on(async { tokio::time::timeout(TRIAL_WITHIN, body(cluster)).await });
+            .block_on(async { tokio::time::timeout(bound, body(cluster)).await });
         match outcome {
             Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(format!("still not done after {TRIAL_WITHIN:?}").into()),
+            Err(_) => Err(format!("still not done after {bound:?}").into()),
         }
     }
 
@@ -110,6 +117,11 @@ impl Shared {
 }
 
 impl Cluster {
+    /// The installed chart.
+    pub(crate) fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
     /// The server of a git repository, started.
     pub(crate) async fn git_server(&self) -> Result<&GitServer> {
         // What failed once is not tried again: every trial reports the first failure.
@@ -124,21 +136,15 @@ impl Cluster {
         Ok(started.as_ref().map_err(Clone::clone)?)
     }
 
-    async fn start(requirements: &Requirements) -> Result<Self> {
+    /// Starts everything and installs the chart.
+    pub(crate) async fn start(requirements: &Requirements) -> Result<Self> {
         let binaries = requirements.binaries.clone();
         let plane = ControlPlane::start_for(binaries, Nodes::Kubelets(ADDRESS)).await?;
         let node = Node::start(&plane, requirements).await?;
-        // They hold for every trial, as in an installation.
-        policies::apply(&plane).await?;
-        keyporter::prepare(&plane).await?;
-        let binary = env!("CARGO_BIN_EXE_keyporter");
-        let keyporter = Keyporter::start(&plane, binary.as_ref(), "keyporter").await?;
-        keyporter
-            .register(&plane.admin(), "keyporter", None)
-            .await?;
+        let installation = Installation::start(&plane).await?;
         Ok(Self {
             git_server: OnceCell::new(),
-            _keyporter: keyporter,
+            installation,
             _node: node,
             plane,
         })

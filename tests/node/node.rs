@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     command,
     enclosure::{self, ADDRESS},
-    images,
+    image, images,
     registry::Registry,
     requirements::Requirements,
     support::{Result, control_plane::ControlPlane, process::Process, wait_for},
@@ -55,6 +55,7 @@ impl Node {
         images::write(&archive)?;
         ctr(&["image", "import", &archive.to_string_lossy()])?;
         fs::remove_file(archive)?;
+        ctr(&["image", "import", &image::archive()?.to_string_lossy()])?;
 
         node.add(&setup, "kubelet", &mut setup.kubelet()?)?;
         node.add(&setup, "kube-proxy", &mut setup.kube_proxy()?)?;

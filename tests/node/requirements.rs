@@ -9,11 +9,12 @@ use std::{
 
 use crate::{
     enclosure::{self, Enclosure},
-    support::control_plane::Binaries,
+    support::{control_plane::Binaries, helm},
 };
 
 /// Programs of Debian packages: those of `make node-packages`, and those of every Debian.
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 15] = [
+    "buildah",
     "busybox",
     "containerd",
     "containerd-shim-runc-v2",
@@ -75,6 +76,9 @@ impl Requirements {
                 .filter(|path| !path.is_file())
                 .map(|path| path.display().to_string()),
         );
+        if let Err(error) = helm::find() {
+            missing.push(format!("Helm ({error})"));
+        }
         let binaries = Binaries::find();
         if let Err(error) = &binaries {
             missing.push(format!("a control plane ({error})"));

@@ -74,14 +74,23 @@ pub(crate) enum Nodes {
 
 /// A running control plane; dropping it ends every process of it.
 pub(crate) struct ControlPlane {
-    /// In the order of their start; ended in reverse.
-    processes: Vec<Process>,
+    /// Before what it works with.
+    controllers: Option<Process>,
+    /// Before what it works with.
+    api_server: Mutex<ApiServer>,
+    etcd: Process,
     server: String,
     admin: Client,
     users: Mutex<HashMap<(String, Option<String>), PathBuf>>,
     authority: Authority,
     binaries: Binaries,
     folder: TempDir,
+}
+
+/// One that can be started again.
+struct ApiServer {
+    command: Command,
+    process: Option<Process>,
 }
 
 impl ControlPlane {
@@ -118,14 +127,11 @@ impl ControlPlane {
         let start = |name: &str, command: &mut Command| {
             Process::start(name, command, &folder.path().join(format!("{name}.log")))
         };
-        let mut processes = vec![start(
-            "etcd",
-            &mut etcd_command(&binaries, folder.path(), etcd, peers),
-        )?];
-        let mut api_server =
-            api_server_command(&binaries, folder.path(), etcd, secure, controllers);
-        api_server.args(nodes.api_server_flags(folder.path()));
-        processes.push(start("kube-apiserver", &mut api_server)?);
+        let etcd_command = &mut etcd_command(&binaries, folder.path(), etcd, peers);
+        let etcd_process = start("etcd", etcd_command)?;
+        let mut command = api_server_command(&binaries, folder.path(), etcd, secure, controllers);
+        command.args(nodes.api_server_flags(folder.path()));
+        let process = start("kube-apiserver", &mut command)?;
 
         let kubeconfig = write_kubeconfig(
             folder.path(),
@@ -136,7 +142,12 @@ impl ControlPlane {
         )?;
         let admin = client_from(&kubeconfig).await?;
         let mut plane = Self {
-            processes,
+            controllers: None,
+            api_server: Mutex::new(ApiServer {
+                command,
+                process: Some(process),
+            }),
+            etcd: etcd_process,
             server,
             admin,
             users: Mutex::default(),
@@ -144,17 +155,18 @@ impl ControlPlane {
             binaries,
             folder,
         };
-        plane.wait_for_api_server().await?;
+        plane.wait_until_ready().await?;
         if controllers {
             plane.start_controllers(nodes).await?;
         }
         Ok(plane)
     }
 
-    async fn wait_for_api_server(&mut self) -> Result<()> {
-        let (admin, processes) = (self.admin.clone(), &mut self.processes);
+    /// Returns when the API server is ready.
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let admin = self.admin.clone();
         wait_for("the API server to be ready", READY_WITHIN, async || {
-            processes.iter_mut().try_for_each(Process::check)?;
+            self.check()?;
             let request = axum::http::Request::get("/readyz").body(Vec::new())?;
             Ok(admin.request_text(request).await.ok())
         })
@@ -187,24 +199,48 @@ impl ControlPlane {
             .arg(nodes.controllers_flag())
             .args(["--kube-api-qps=500", "--kube-api-burst=1000"]);
         let log = self.folder.path().join("kube-controller-manager.log");
-        self.processes.push(Process::start(
-            "kube-controller-manager",
-            &mut command,
-            &log,
-        )?);
+        let process = Process::start("kube-controller-manager", &mut command, &log)?;
+        self.controllers = Some(process);
 
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin.clone(), "default");
-        let processes = &mut self.processes;
         wait_for(
             "kube-controller-manager to make a service account",
             READY_WITHIN,
             async || {
-                processes.iter_mut().try_for_each(Process::check)?;
+                self.check()?;
                 Ok(accounts.get_opt("default").await?)
             },
         )
         .await?;
         Ok(())
+    }
+
+    /// An error if one of its programs ended.
+    fn check(&mut self) -> Result<()> {
+        self.etcd.check()?;
+        let api_server = self.api_server.get_mut();
+        let api_server = api_server.unwrap_or_else(PoisonError::into_inner);
+        api_server.process.iter_mut().try_for_each(Process::check)?;
+        self.controllers.iter_mut().try_for_each(Process::check)
+    }
+
+    /// Ends the API server as an update does, and starts it again. It is not ready when this returns.
+    pub(crate) fn restart_api_server(&self) -> Result<()> {
+        let api_server = self.api_server.lock();
+        let mut api_server = api_server.unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut process) = api_server.process.take() {
+            // Watches keep it for a minute. Whoever runs one kills it after a while, as a drop does here.
+            let _ended = process.terminate(Duration::from_secs(10));
+        }
+        let log = self.folder.path().join("kube-apiserver.log");
+        let process = Process::start("kube-apiserver", &mut api_server.command, &log)?;
+        api_server.process = Some(process);
+        Ok(())
+    }
+
+    /// etcd, which a trial may signal.
+    pub(crate) fn etcd(&self) -> &Process {
+        &self.etcd
     }
 
     /// Where its programs are.
@@ -284,6 +320,8 @@ impl Nodes {
                 "--bind-address=0.0.0.0".to_owned(),
                 format!("--advertise-address={address}"),
                 "--kubelet-preferred-address-types=InternalIP".to_owned(),
+                // The API server picks one of a Service's pods itself, as where it has no kube-proxy beside it.
+                "--enable-aggregator-routing=true".to_owned(),
                 file_flag("--kubelet-certificate-authority", folder, "ca.crt"),
                 file_flag("--kubelet-client-certificate", folder, "kubelet-client.crt"),
                 file_flag("--kubelet-client-key", folder, "kubelet-client.key"),
@@ -312,12 +350,6 @@ impl Nodes {
             names.extend([address.to_string(), "10.0.0.1".to_owned()]);
         }
         names
-    }
-}
-
-impl Drop for ControlPlane {
-    fn drop(&mut self) {
-        while self.processes.pop().is_some() {}
     }
 }
 

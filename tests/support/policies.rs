@@ -1,4 +1,4 @@
-//! The admission policies of `deploy/helm/keyporter/policies`, in force for the whole cluster.
+//! The admission policies of `deploy/helm/keyporter/policies`, in force for the whole cluster: by themselves, or of the chart.
 
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ const FOLDER: &str = concat!(
 /// In a namespace with this label no policy writes owners, as on Kubernetes before 1.36.
 pub(crate) const STAMPED_BY_WEBHOOK: &str = "tests.keyporter.dev/stamped-by-webhook";
 
+/// Nobody else works where this user does: what it is refused or given is the policies' doing.
+const PROBE: &str = "policies-probe";
+
 /// Applies them as an administrator does, and returns when the API server goes by them.
 pub(crate) async fn apply(plane: &ControlPlane) -> Result<()> {
     let kubectl = plane.kubectl(ADMIN)?;
@@ -30,28 +33,31 @@ pub(crate) async fn apply(plane: &ControlPlane) -> Result<()> {
     kubectl
         .run(&["patch", binding, "--type=merge", "-p", &others])?
         .ok()?;
-    // Nobody else works here: what this user is refused or given is the policies' doing.
-    let (namespace, user) = ("policies", "policies-probe");
+    wait_until_in_force(plane).await?;
     let before = "policies-before-1-36";
     let admin = plane.admin();
-    objects::create_namespace(&admin, namespace, json!({}), false).await?;
     objects::create_namespace(&admin, before, json!({STAMPED_BY_WEBHOOK: ""}), false).await?;
-    objects::allow_edit(&admin, namespace, user).await?;
-    objects::allow_edit(&admin, before, user).await?;
-    let probe = plane.client(user).await?;
-    let secret_in = |namespace: &str, kind: &str, scope: &str, owner: &str, key: &str| {
-        json!({
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {
-                "namespace": namespace,
-                "name": "probe",
-                "labels": {"keyporter.dev/kind": kind, "keyporter.dev/scope": scope},
-                "annotations": {"keyporter.dev/owner": owner},
-            },
-            "stringData": {key: ""},
-        })
-    };
+    objects::allow_edit(&admin, before, PROBE).await?;
+    let probe = plane.client(PROBE).await?;
+    wait_for(
+        "the policies to leave a namespace to the webhook",
+        Duration::from_mins(1),
+        async || {
+            refuses(&probe, secret_in(before, "default", "user", "", "a"))
+                .await
+                .map(|refused| refused.then_some(()))
+        },
+    )
+    .await
+}
+
+/// Returns when the API server goes by the policies that were stored.
+pub(crate) async fn wait_until_in_force(plane: &ControlPlane) -> Result<()> {
+    let namespace = "policies";
+    let admin = plane.admin();
+    objects::create_namespace(&admin, namespace, json!({}), false).await?;
+    objects::allow_edit(&admin, namespace, PROBE).await?;
+    let probe = plane.client(PROBE).await?;
     let secret = |kind: &str, scope: &str, owner: &str, key: &str| {
         secret_in(namespace, kind, scope, owner, key)
     };
@@ -59,15 +65,28 @@ pub(crate) async fn apply(plane: &ControlPlane) -> Result<()> {
         "the policies to be in force",
         Duration::from_mins(1),
         async || {
-            let in_force = stamps(&probe, secret("default", "user", "", "a"), user).await?
+            let in_force = stamps(&probe, secret("default", "user", "", "a"), PROBE).await?
                 && refuses(&probe, secret("default", "user", "another", "a")).await?
                 && refuses(&probe, secret("default", "project", "", "a")).await?
-                && refuses(&probe, secret("env", "user", "", "PATH")).await?
-                && refuses(&probe, secret_in(before, "default", "user", "", "a")).await?;
+                && refuses(&probe, secret("env", "user", "", "PATH")).await?;
             Ok(in_force.then_some(()))
         },
     )
     .await
+}
+
+fn secret_in(namespace: &str, kind: &str, scope: &str, owner: &str, key: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "namespace": namespace,
+            "name": "probe",
+            "labels": {"keyporter.dev/kind": kind, "keyporter.dev/scope": scope},
+            "annotations": {"keyporter.dev/owner": owner},
+        },
+        "stringData": {key: ""},
+    })
 }
 
 async fn stamps(client: &Client, object: Value, owner: &str) -> Result<bool> {

@@ -81,12 +81,20 @@ impl Process {
         format!("  {}\n", last.join("\n  "))
     }
 
+    /// Sends a signal, such as `STOP`.
+    pub(crate) fn signal(&self, signal: &str) -> Result<()> {
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{signal}"))
+            .arg(self.child.id().to_string());
+        if kill.status()?.success() {
+            return Ok(());
+        }
+        Err(format!("{} cannot be sent SIG{signal}", self.name).into())
+    }
+
     /// Sends SIGTERM and waits for the end, at most for `bound`.
     pub(crate) fn terminate(&mut self, bound: Duration) -> Result<ExitStatus> {
-        Command::new("kill")
-            .arg("-TERM")
-            .arg(self.child.id().to_string())
-            .status()?;
+        let _gone_already = self.signal("TERM");
         let start = Instant::now();
         while start.elapsed() < bound {
             if let Some(status) = self.exited()? {

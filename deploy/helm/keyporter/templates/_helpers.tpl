@@ -58,3 +58,10 @@ true
 {{- printf "%s-tls" (include "keyporter.name" .) -}}
 {{- end -}}
 {{- end }}
+
+{{/* Annotations of what `helm test` makes; the context is the weight, by which one comes after the other. */}}
+{{- define "keyporter.trial.hook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
