@@ -210,7 +210,10 @@ async fn pages_are_one_list_without_a_resource_version() {
     let answer = |number: usize, uri: &Uri| {
         let query = uri.query().unwrap();
         assert_eq!(uri.path(), "/api/v1/namespaces/team/secrets");
-        assert!(query.contains("limit=500") && !query.contains("resourceVersion"), "{query}");
+        assert!(
+            query.contains("limit=500") && !query.contains("resourceVersion"),
+            "{query}"
+        );
         assert_eq!(query.contains("continue=more"), number == 1);
         match number {
             0 => (200, page(&[object("a", 5)], "more")),
@@ -223,15 +226,30 @@ async fn pages_are_one_list_without_a_resource_version() {
     }
     catalog.reach(Source::OurLabel, "6");
     let (client, asked) = cluster(answer, None);
-    assert_eq!(confirmations(&catalog, client).confirm("team").await, Ok(()));
+    assert_eq!(
+        confirmations(&catalog, client).confirm("team").await,
+        Ok(())
+    );
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
 
 #[rstest]
-#[case::forbidden(403, r#"{"kind": "Status", "status": "Failure", "code": 403, "message": "no"}"#, Unconfirmed::Forbidden)]
-#[case::server(500, r#"{"kind": "Status", "status": "Failure", "code": 500, "message": "no"}"#, Unconfirmed::Failed)]
+#[case::forbidden(
+    403,
+    r#"{"kind": "Status", "status": "Failure", "code": 403, "message": "no"}"#,
+    Unconfirmed::Forbidden
+)]
+#[case::server(
+    500,
+    r#"{"kind": "Status", "status": "Failure", "code": 500, "message": "no"}"#,
+    Unconfirmed::Failed
+)]
 #[case::unreadable(200, r#"{"items": [{"data": "hunter2"#, Unconfirmed::Failed)]
-#[case::not_comparable(200, r#"{"metadata": {"resourceVersion": "abc"}, "items": []}"#, Unconfirmed::Failed)]
+#[case::not_comparable(
+    200,
+    r#"{"metadata": {"resourceVersion": "abc"}, "items": []}"#,
+    Unconfirmed::Failed
+)]
 #[tokio::test]
 async fn failures_are_told_and_counted(
     #[case] code: u16,
@@ -243,7 +261,10 @@ async fn failures_are_told_and_counted(
     let metrics = Metrics::new();
     let confirmations = Confirmations::new(client, Catalog::new(), metrics.clone());
     assert_eq!(confirmations.confirm("team").await, Err(expected));
-    let line = format!("keyporter_confirmations_total{{outcome=\"{}\"}} 1", expected.as_str());
+    let line = format!(
+        "keyporter_confirmations_total{{outcome=\"{}\"}} 1",
+        expected.as_str()
+    );
     assert!(metrics.encode().contains(&line));
     let text = lines.text();
     assert!(text.contains("namespace=\"team\""), "{text}");
