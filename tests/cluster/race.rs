@@ -412,7 +412,7 @@ async fn controllers_ask_nothing(cluster: &Cluster) -> Result<()> {
     deployments
         .patch_scale("many", &PatchParams::default(), &Patch::Merge(&scale))
         .await?;
-    let pods = wait_for("all pods", Duration::from_secs(60), async || {
+    let pods = wait_for("all pods", Duration::from_mins(1), async || {
         let pods = objects::pods(&behind.project.admin, &namespace, "app=many").await?;
         Ok(Some(pods).filter(|pods| pods.len() == PODS))
     })
