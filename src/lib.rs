@@ -29,7 +29,8 @@
 //!   and of the answer, and the insides of decompression, are freed as they are.
 //! - A patch of a pod or workload only adds, always applies, and a second pass over its result is empty. That of a folder also
 //!   removes the keys of files that are gone; they are keys that an earlier one added.
-//! - An ordinary admission makes no call.
+//! - An ordinary admission, that of a pod which a trusted controller creates, makes no call. For a pod that somebody creates
+//!   directly, one list that all who wait share [confirms](catalog::confirm) that the catalog has caught up.
 //! - The same input gives the same bytes.
 //!
 //! # What is deliberately absent

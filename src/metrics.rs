@@ -97,13 +97,6 @@ impl Metrics {
             Unit::Seconds,
             admission_duration.clone(),
         );
-        let confirmation_duration = Histogram::new(CONFIRMATION_BUCKETS);
-        registry.register_with_unit(
-            "confirmation_duration",
-            "What a confirmation takes that the catalog has caught up with a namespace",
-            Unit::Seconds,
-            confirmation_duration.clone(),
-        );
         Self(Arc::new(Inner {
             admissions: register(&mut registry, "admissions", "Admission reviews answered"),
             admission_duration,
@@ -167,7 +160,7 @@ impl Metrics {
                 "confirmations",
                 "Confirmations that the catalog has caught up with a namespace, by what became of them",
             ),
-            confirmation_duration,
+            confirmation_duration: confirmation_duration(&mut registry),
             open_connections: register(
                 &mut registry,
                 "open_connections",
@@ -352,6 +345,17 @@ where
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
+}
+
+fn confirmation_duration(registry: &mut Registry) -> Histogram {
+    let duration = Histogram::new(CONFIRMATION_BUCKETS);
+    registry.register_with_unit(
+        "confirmation_duration",
+        "What a confirmation takes that the catalog has caught up with a namespace",
+        Unit::Seconds,
+        duration.clone(),
+    );
+    duration
 }
 
 fn integer(count: usize) -> i64 {

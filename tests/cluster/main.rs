@@ -43,6 +43,7 @@ mod operator;
 mod opted_out;
 mod pods;
 mod project;
+mod race;
 mod readme_session;
 mod references_in_pods;
 mod reinvocation;
@@ -125,6 +126,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         trial::trials(harness),
         operation::trials(harness),
         operator::trials(harness),
+        race::trials(harness),
         opted_out::trials(harness),
         references_in_pods::trials(harness),
         reinvocation::trials(harness),

@@ -1,9 +1,9 @@
-//! What happens when the webhook goes away and comes back, under load, and to a secret just made.
+//! What happens when the webhook goes away and comes back, and under load.
 
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, DynamicObject},
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Cluster, Harness, WEBHOOK_LABEL},
-    project::{OWNERS, Project, assert_injected, secret_names, user_object, user_secret},
+    project::{OWNERS, Project, assert_injected},
     support::{Result, keyporter::Keyporter, objects, wait_for},
 };
 
@@ -24,7 +24,6 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
             restart,
         ),
         harness.trial("operation::two_hundred_pods_at_once", many_pods),
-        harness.trial("operation::pod_right_after_its_secret", right_after),
     ]
 }
 
@@ -142,40 +141,4 @@ async fn create_as<'a>(
     owner: &'a str,
 ) -> Result<(DynamicObject, &'a str)> {
     Ok((objects::create(client, pod).await?, owner))
-}
-
-/// A watch runs behind, so a pod made at once may miss its secret. How often is printed; that the
-/// next pods get it is asserted.
-async fn right_after(cluster: &Cluster) -> Result<()> {
-    const ROUNDS: usize = 200;
-    let project = Project::new(cluster, "operation-right-after").await?;
-    let alice = project.client("alice");
-    let secrets: Api<Secret> = Api::namespaced(project.admin.clone(), &project.name);
-    let mut misses = 0;
-    for number in 0..ROUNDS {
-        let name = format!("fresh-{number}");
-        let object = user_object("alice", &name);
-        let mut secret = user_secret(&project.name, "alice", &name);
-        // It goes while its pod is there.
-        secret["metadata"]["annotations"]["keyporter.dev/force-delete"] = json!("true");
-        objects::create(alice, secret).await?;
-        let pod = objects::as_pod(objects::create(alice, project.pod(&name)).await?)?;
-        if !secret_names(&pod).contains(&object) {
-            misses += 1;
-            wait_for(
-                "the secret to be known",
-                Duration::from_secs(10),
-                async || {
-                    let pod =
-                        objects::as_pod(objects::dry_run(alice, project.pod("later")).await?)?;
-                    Ok(secret_names(&pod).contains(&object).then_some(()))
-                },
-            )
-            .await?;
-        }
-        // So that the pods do not grow from round to round.
-        secrets.delete(&object, &DeleteParams::default()).await?;
-    }
-    println!("pod right after its secret: {misses} of {ROUNDS} pods missed it");
-    Ok(())
 }

@@ -70,16 +70,32 @@ impl Keyporter {
         user: &str,
         flags: &[&str],
     ) -> Result<Self> {
-        let folder = plane.folder().join(name);
-        fs::create_dir_all(&folder)?;
+        let keyporter = Self::new(plane, binary, name, user, flags)?;
+        keyporter.start_certified(plane).await
+    }
+
+    /// The same as whoever this kubeconfig names.
+    pub(crate) async fn start_through(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        kubeconfig: &Path,
+    ) -> Result<Self> {
+        let mut keyporter = Self::new(plane, binary, name, USER, &[])?;
+        keyporter.kubeconfig = kubeconfig.to_owned();
+        keyporter.start_certified(plane).await
+    }
+
+    /// Starts with a certificate of the plane's authority.
+    async fn start_certified(mut self, plane: &ControlPlane) -> Result<Self> {
+        let folder = &self.folder;
         let credentials = plane.authority().server(&["127.0.0.1", "localhost"])?;
         fs::write(folder.join("tls.crt"), credentials.certificate)?;
         fs::write(folder.join("tls.key"), credentials.key)?;
-        let mut keyporter = Self::new(plane, binary, name, user, flags)?;
-        keyporter.origin = vec!["--cert-dir".to_owned(), folder.display().to_string()];
-        keyporter.certificate = plane.authority().certificate();
-        keyporter.start_again().await?;
-        Ok(keyporter)
+        self.origin = vec!["--cert-dir".to_owned(), folder.display().to_string()];
+        self.certificate = plane.authority().certificate();
+        self.start_again().await?;
+        Ok(self)
     }
 
     /// One that does not run yet, and keeps its certificates itself, and those of `configurations`.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`authority`] | the certificate authority of one test cluster |
 //! | [`control_plane`] | etcd, kube-apiserver and kube-controller-manager as child processes |
+//! | [`gate`] | a gate between `keyporter` and the API server |
 //! | [`helm`] | the real Helm, and the chart |
 //! | [`jobset`] | the real controller of JobSets |
 //! | [`keyporter`] | the built `keyporter` binary and its webhook configuration |
@@ -16,6 +17,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod control_plane;
+pub(crate) mod gate;
 pub(crate) mod helm;
 pub(crate) mod jobset;
 pub(crate) mod keyporter;
