@@ -15,6 +15,7 @@ mod admit;
 mod answer;
 mod brought;
 mod guard;
+mod json;
 mod owner;
 mod report;
 mod review;
