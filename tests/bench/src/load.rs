@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use keyporter::certificates;
 use keyporter_bench::client::{Client, Http1, Http2, Prepared, patiently};
 use keyporter_bench::folder::Folder;
-use keyporter_bench::process::{self, Process, free_address};
+use keyporter_bench::process::{self, Process, free_address, is_ready};
 use keyporter_bench::reviews::Size;
 use keyporter_bench::{answer, secrets};
 use rustls::pki_types::ServerName;
@@ -238,7 +238,7 @@ impl Ground {
         Ok(folder)
     }
 
-    /// The program, as its users start it.
+    /// The program, as its users start it, once it is ready.
     pub(crate) fn keyporter(
         &self,
         program: &Path,
@@ -247,7 +247,7 @@ impl Ground {
         level: &str,
     ) -> io::Result<Process> {
         let certificates = self.folder.path().display();
-        Process::start(program, |address| {
+        let mut process = Process::start(program, |address| {
             vec![
                 "serve".into(),
                 format!("--listen={address}").into(),
@@ -256,7 +256,9 @@ impl Ground {
                 format!("--secrets={}", secrets.display()).into(),
                 format!("--log-level={level}").into(),
             ]
-        })
+        })?;
+        process.wait_until(|| is_ready(admin))?;
+        Ok(process)
     }
 
     /// Asks for every answer once, and looks whether it is right.
