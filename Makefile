@@ -9,7 +9,7 @@ DENY := $(DENY_ROOT)/bin/cargo-deny
 # Without Go (status 3) the tests run on and report what they leave out; a broken build stops here.
 WITH_ASSETS := assets=$$(tests/control-plane/build.sh) || [ $$? -eq 3 ] && KUBEBUILDER_ASSETS=$$assets
 
-.PHONY: test lint deny advisories shells chart control-plane node node-packages demo
+.PHONY: test lint deny advisories shells chart control-plane node node-packages demo bench bench-full bench-micro bench-build
 .NOTPARALLEL:
 
 # The tests come last, so that their result is what a reader sees at the end.
@@ -18,7 +18,9 @@ test: lint deny advisories shells chart node
 
 lint:
 	cargo fmt --check
+	cargo fmt --check --manifest-path tests/bench/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy $(BENCH_CARGO) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 deny: $(DENY)
@@ -58,3 +60,24 @@ node-packages:
 demo:
 	cargo build --locked --bin keyporter --example demo
 	$(WITH_ASSETS) cargo run --locked --quiet --example demo
+
+# What an admission costs: see tests/bench/README.md. It shares what is compiled with the product, and nothing else.
+BENCH_CARGO := --locked --manifest-path tests/bench/Cargo.toml --target-dir target
+BENCH := target/release/keyporter-bench
+
+bench: bench-build
+	$(BENCH) instructions --quick
+	$(BENCH) load
+
+bench-full: bench-build
+	$(BENCH) instructions
+	$(BENCH) load --full
+	$(BENCH) scale
+
+bench-build:
+	tests/packages.sh bench util-linux valgrind
+	cargo build --locked --release
+	cargo build --release $(BENCH_CARGO)
+
+bench-micro:
+	cargo bench $(BENCH_CARGO)

@@ -167,14 +167,15 @@ impl Serve {
             until_stopped(stopped.clone()),
         ));
         let delay = Duration::from_secs(self.shutdown_delay);
-        let shutdown = async {
+        let shutdown = async move {
             terminated().await;
             readiness.drain();
             tokio::time::sleep(delay).await;
         };
-        let drained = server
-            .run(webhook::router(webhook), tls, Limits::default(), shutdown)
-            .await;
+        // A task, as the connections are: this one here runs on a thread of its own, and to change between two threads
+        // costs for each connection that is accepted.
+        let app = webhook::router(webhook);
+        let drained = tokio::spawn(server.run(app, tls, Limits::default(), shutdown)).await?;
         if drained.cut_off > 0 {
             warn!(
                 connections = drained.cut_off,

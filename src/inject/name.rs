@@ -69,7 +69,7 @@ pub fn owner_id(username: &str) -> String {
 /// lest somebody choose the name that another's label has.
 #[must_use]
 pub fn label(prefix: &str, name: &str) -> String {
-    let whole = format!("{prefix}{name}");
+    let whole = [prefix, name].concat();
     if is_label(&whole) && !looks_shortened(&whole) {
         return whole;
     }

@@ -169,7 +169,7 @@ pub fn write<'a>(plan: &'a Plan<'a>, base: &str) -> Vec<Operation<'a>> {
     let changes = &plan.changes;
     append(
         &mut patch,
-        &format!("{base}/spec/volumes"),
+        &[base, "/spec/volumes"].concat(),
         plan.spec.volumes.is_some(),
         changes.volumes.iter().map(Volume::of).collect(),
         Value::Volume,
@@ -177,7 +177,7 @@ pub fn write<'a>(plan: &'a Plan<'a>, base: &str) -> Vec<Operation<'a>> {
     );
     append(
         &mut patch,
-        &format!("{base}/spec/imagePullSecrets"),
+        &[base, "/spec/imagePullSecrets"].concat(),
         plan.spec.image_pull_secrets.is_some(),
         changes
             .image_pull_secrets
@@ -197,7 +197,7 @@ pub fn write<'a>(plan: &'a Plan<'a>, base: &str) -> Vec<Operation<'a>> {
                 &mut patch,
                 change,
                 container,
-                &format!("{base}/spec/{list}/{}", change.index),
+                &[base, "/spec/", list, "/", &change.index.to_string()].concat(),
             );
         }
     }
@@ -218,7 +218,7 @@ fn write_metadata<'a>(patch: &mut Vec<Operation<'a>>, plan: &'a Plan<'a>, base: 
             .0
             .push((names::INJECTED, Cow::Borrowed(record.as_str())));
     }
-    let pointer = format!("{base}/metadata");
+    let pointer = [base, "/metadata"].concat();
     match plan.metadata {
         None => patch.push(Operation::add(
             pointer,
@@ -230,13 +230,13 @@ fn write_metadata<'a>(patch: &mut Vec<Operation<'a>>, plan: &'a Plan<'a>, base: 
         Some(metadata) => {
             write_map(
                 patch,
-                &format!("{pointer}/labels"),
+                &[&pointer, "/labels"].concat(),
                 &metadata.labels,
                 labels,
             );
             write_map(
                 patch,
-                &format!("{pointer}/annotations"),
+                &[&pointer, "/annotations"].concat(),
                 &metadata.annotations,
                 annotations,
             );
@@ -267,7 +267,17 @@ fn write_map<'a>(
 /// The pointer to a member of an object, its name escaped (RFC 6901, section 3).
 #[must_use]
 pub(crate) fn member(pointer: &str, name: &str) -> String {
-    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
+    let mut path = String::with_capacity(pointer.len() + name.len() + 4);
+    path.push_str(pointer);
+    path.push('/');
+    for character in name.chars() {
+        match character {
+            '~' => path.push_str("~0"),
+            '/' => path.push_str("~1"),
+            other => path.push(other),
+        }
+    }
+    path
 }
 
 fn write_container<'a>(
@@ -280,7 +290,7 @@ fn write_container<'a>(
     write_references(patch, change, base);
     insert(
         patch,
-        &format!("{base}/env"),
+        &[base, "/env"].concat(),
         container.env.is_some(),
         change
             .variables
@@ -299,7 +309,7 @@ fn write_container<'a>(
     };
     insert(
         patch,
-        &format!("{base}/envFrom"),
+        &[base, "/envFrom"].concat(),
         container.env_from.is_some(),
         change
             .env_from
@@ -311,7 +321,7 @@ fn write_container<'a>(
     );
     append(
         patch,
-        &format!("{base}/volumeMounts"),
+        &[base, "/volumeMounts"].concat(),
         container.volume_mounts.is_some(),
         change.mounts.iter().map(VolumeMount::of).collect(),
         Value::Mount,
@@ -326,19 +336,19 @@ fn write_references<'a>(
     base: &str,
 ) {
     for (place, value) in &change.values {
-        let pointer = format!("{base}/env/{place}");
+        let pointer = [base, "/env/", &place.to_string()].concat();
         // The API server takes an empty value beside `valueFrom` for none.
         let text = match value {
             NewValue::Plain(text) => text.as_str(),
             NewValue::Key { .. } => "",
         };
         patch.push(Operation::add(
-            format!("{pointer}/value"),
+            [&pointer, "/value"].concat(),
             Value::Text(text.into()),
         ));
         if let Some(source) = ValueFrom::of(value) {
             patch.push(Operation::add(
-                format!("{pointer}/valueFrom"),
+                [&pointer, "/valueFrom"].concat(),
                 Value::ValueFrom(source),
             ));
         }
@@ -346,7 +356,7 @@ fn write_references<'a>(
     for (member, texts) in [("command", &change.command), ("args", &change.args)] {
         if let Some(texts) = texts {
             patch.push(Operation::add(
-                format!("{base}/{member}"),
+                [base, "/", member].concat(),
                 Value::Texts(texts),
             ));
         }
@@ -366,7 +376,7 @@ fn append<'a, T>(
         patch.extend(
             entries
                 .into_iter()
-                .map(|entry| Operation::add(format!("{pointer}/-"), one(entry))),
+                .map(|entry| Operation::add([pointer, "/-"].concat(), one(entry))),
         );
     } else if !entries.is_empty() {
         patch.push(Operation::add(pointer.to_owned(), all(entries)));
@@ -383,9 +393,9 @@ fn insert<'a, T>(
     all: fn(Vec<T>) -> Value<'a>,
 ) {
     if there {
-        let adds = entries
-            .into_iter()
-            .map(|(at, entry)| Operation::add(format!("{pointer}/{at}"), one(entry)));
+        let adds = entries.into_iter().map(|(at, entry)| {
+            Operation::add([pointer, "/", &at.to_string()].concat(), one(entry))
+        });
         patch.extend(adds);
     } else if !entries.is_empty() {
         let list = entries.into_iter().map(|(_, entry)| entry).collect();
@@ -426,10 +436,10 @@ impl<'a> Operation<'a> {
             }
             Parents::NoAnnotations => {
                 let annotations = Value::Map(Entries(entries));
-                vec![Self::add(format!("{path}/annotations"), annotations)]
+                vec![Self::add([path, "/annotations"].concat(), annotations)]
             }
             Parents::Annotations => {
-                let path = format!("{path}/annotations");
+                let path = [path, "/annotations"].concat();
                 let add = |(key, value)| Self::add(member(&path, key), Value::Text(value));
                 entries.into_iter().map(add).collect()
             }

@@ -284,7 +284,7 @@ impl<'a> Place<'a, '_> {
             }
         }
         for &secret in secrets {
-            let path = format!("{root}/{}", secret.name);
+            let path = [root, "/", &secret.name].concat();
             let result =
                 self.secret_mount(&path, secret, |name| NewVolume::Directory { name, secret });
             self.note(secret, result.map(|()| Way::Files(path)));
@@ -307,13 +307,15 @@ impl<'a> Place<'a, '_> {
         if self.sets(git_ssh::COMMAND_VARIABLE) && !same {
             return Err(Obstacle::Variable(git_ssh::COMMAND_VARIABLE));
         }
-        self.work_mount(false)?;
+        let takes_work_room = self.work_room()?;
         self.own_room(git_ssh::KEY_FOLDER)?;
         self.secret_mount(git_ssh::KEY_FOLDER, secret, |name| NewVolume::GitKey {
             name,
             secret,
         })?;
-        self.work_mount(true)?;
+        if takes_work_room {
+            self.work_mount();
+        }
         self.plain_variable(git_ssh::COMMAND_VARIABLE, command);
         if !self.plain_variable(git_ssh::VARIANT_VARIABLE, git_ssh::VARIANT) {
             self.warnings.push(Warning::OwnVariable {
@@ -325,35 +327,31 @@ impl<'a> Place<'a, '_> {
         Ok(())
     }
 
-    /// The folder for private copies: looks whether there is room, and takes it if told so.
-    fn work_mount(&mut self, take: bool) -> Result<(), Obstacle<'a>> {
+    /// Whether the folder for private copies is to be mounted; there may be one.
+    fn work_room(&self) -> Result<bool, Obstacle<'a>> {
         let there = self.volumes.get(git_ssh::WORK_VOLUME);
         if there.is_some_and(|volume| volume.empty_dir.is_none()) {
             return Err(Obstacle::VolumeName);
         }
         self.own_room(git_ssh::WORK_FOLDER)?;
         match self.places.room_at(git_ssh::WORK_FOLDER, self.volumes) {
-            Room::Mounted(mount) if mount.whole() == Some(git_ssh::WORK_VOLUME) => return Ok(()),
-            Room::Mounted(_) => return Err(Obstacle::Mount(git_ssh::WORK_FOLDER)),
-            Room::Blocked(obstacle) => return Err(obstacle),
-            Room::Free => {}
+            Room::Mounted(mount) if mount.whole() == Some(git_ssh::WORK_VOLUME) => Ok(false),
+            Room::Mounted(_) => Err(Obstacle::Mount(git_ssh::WORK_FOLDER)),
+            Room::Blocked(obstacle) => Err(obstacle),
+            Room::Free => Ok(true),
         }
-        if take {
-            if there.is_none() {
-                self.add_volume(NewVolume::GitWork);
-            }
-            let (volume, path) = (
-                git_ssh::WORK_VOLUME.to_owned(),
-                git_ssh::WORK_FOLDER.to_owned(),
-            );
-            self.new.mounts.push(NewMount {
-                volume,
-                file: None,
-                path,
-                read_only: false,
-            });
+    }
+
+    fn work_mount(&mut self) {
+        if !self.volumes.contains_key(git_ssh::WORK_VOLUME) {
+            self.add_volume(NewVolume::GitWork);
         }
-        Ok(())
+        self.new.mounts.push(NewMount {
+            volume: git_ssh::WORK_VOLUME.to_owned(),
+            file: None,
+            path: git_ssh::WORK_FOLDER.to_owned(),
+            read_only: false,
+        });
     }
 
     /// That no folder of a secret lies where git's are to be: the mount root is a setting.

@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use serde::{Serialize, Serializer};
 use zeroize::Zeroize as _;
 
+use super::json;
 use crate::folder::Change;
 use crate::inject::patch::Operation;
 
@@ -16,6 +17,8 @@ const WARNINGS: usize = 20;
 const WARNING_LENGTH: usize = 256;
 /// What an answer takes beside its patch, mostly.
 const ROOM: usize = 512;
+/// What a patch takes, mostly.
+const PATCH_ROOM: usize = 8 * 1024;
 
 /// What the API server is told.
 #[derive(Debug, Default)]
@@ -106,7 +109,8 @@ impl Answer<'_> {
             // member of the response.
             body.pop();
             body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
-            let mut patch = serde_json::to_vec(&Patch(&self.patch, &self.files))?;
+            let mut patch = Vec::with_capacity(PATCH_ROOM);
+            json::append(&mut patch, &Patch(&self.patch, &self.files))?;
             append_base64(&mut body, &patch);
             if !self.files.is_empty() {
                 patch.zeroize();

@@ -18,6 +18,7 @@ mod answer;
 mod brought;
 mod caught_up;
 mod guard;
+mod json;
 mod owner;
 mod report;
 mod review;

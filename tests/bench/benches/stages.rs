@@ -3,11 +3,12 @@
 use clap::ValueEnum as _;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use keyporter_bench::admission::{Step, Steps};
+use keyporter_bench::folder::Folder;
 use keyporter_bench::reviews::Size;
 use keyporter_bench::secrets;
 
 fn steps(criterion: &mut Criterion) {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = Folder::new().expect("a folder");
     secrets::write(folder.path(), 5, 5).expect("files");
     let steps = Steps::with_secrets(folder.path());
     for size in [Size::Small, Size::Medium, Size::Large] {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use clap::ValueEnum;
 use keyporter::telemetry::{self, LogFilter, LogFormat};
 use keyporter_bench::admission::{Called, Step, Steps};
+use keyporter_bench::folder::Folder;
 use keyporter_bench::reviews::Size;
 use keyporter_bench::{answer, secrets};
 use serde_json::json;
@@ -42,7 +43,7 @@ impl Admit {
         if !self.quiet {
             telemetry::init(LogFormat::Json, &LogFilter::INFO).map_err(io::Error::other)?;
         }
-        let folder = tempfile::tempdir()?;
+        let folder = Folder::new()?;
         secrets::write(folder.path(), self.secrets, self.own)?;
         let body = Bytes::from(self.size.body(1));
         if let Some(step) = self.step {

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod churn;
 pub mod client;
 pub mod floor;
+pub mod folder;
 pub mod process;
 pub mod reviews;
 pub mod secrets;

@@ -12,11 +12,11 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use keyporter::certificates;
 use keyporter_bench::client::{Client, Http1, Http2, Prepared, patiently};
-use keyporter_bench::process::{self, Process, free_address};
+use keyporter_bench::folder::Folder;
+use keyporter_bench::process::{self, Process, free_address, is_ready};
 use keyporter_bench::reviews::Size;
 use keyporter_bench::{answer, secrets};
 use rustls::pki_types::ServerName;
-use tempfile::TempDir;
 use tokio::task::LocalSet;
 
 use crate::report::{Cell, Connections, Report, Row};
@@ -197,14 +197,14 @@ impl Plan {
 
 /// What servers and load have in common: certificates, files and bodies.
 pub(crate) struct Ground {
-    folder: TempDir,
+    folder: Folder,
     authority: Vec<u8>,
     bodies: Bodies,
 }
 
 impl Ground {
     pub(crate) fn new(sizes: &[Size]) -> io::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = Folder::new()?;
         let host = ServerName::try_from("localhost").map_err(io::Error::other)?;
         let made = certificates::ensure(folder.path(), &[host], certificates::DEFAULT_VALIDITY);
         let authority = std::fs::read(made.map_err(io::Error::other)?.authority_certificate)?;
@@ -238,7 +238,7 @@ impl Ground {
         Ok(folder)
     }
 
-    /// The program, as its users start it.
+    /// The program, as its users start it, once it is ready.
     pub(crate) fn keyporter(
         &self,
         program: &Path,
@@ -247,7 +247,7 @@ impl Ground {
         level: &str,
     ) -> io::Result<Process> {
         let certificates = self.folder.path().display();
-        Process::start(program, |address| {
+        let mut process = Process::start(program, |address| {
             vec![
                 "serve".into(),
                 format!("--listen={address}").into(),
@@ -256,7 +256,9 @@ impl Ground {
                 format!("--secrets={}", secrets.display()).into(),
                 format!("--log-level={level}").into(),
             ]
-        })
+        })?;
+        process.wait_until(|| is_ready(admin))?;
+        Ok(process)
     }
 
     /// Asks for every answer once, and looks whether it is right.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -132,6 +132,20 @@ pub fn pin_self() -> io::Result<()> {
 /// A port that was free a moment ago.
 pub fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// Whether a keyporter with this administration address says that it is ready.
+#[must_use]
+pub fn is_ready(admin: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(admin)?;
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, io::Error>(answer.starts_with("HTTP/1.1 200 "))
+    };
+    ask().unwrap_or(false)
 }
 
 fn count_lines(mut log: impl Read, lines: &AtomicU64) {

@@ -1,7 +1,6 @@
 //! Large catalogues, many secrets, many containers, secrets that change.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -91,8 +90,7 @@ impl Scale {
     fn beginning(&self, ground: &Ground, name: &str, files: &std::path::Path) -> io::Result<Value> {
         let admin = free_address()?;
         let begun = Instant::now();
-        let mut process = ground.keyporter(&self.keyporter, files, admin, "info")?;
-        process.wait_until(|| is_ready(admin))?;
+        let process = ground.keyporter(&self.keyporter, files, admin, "info")?;
         let ready = begun.elapsed();
         // What was needed for reading is given back by then.
         std::thread::sleep(Duration::from_secs(3));
@@ -139,16 +137,4 @@ async fn churning(
         ]
     })?;
     ground.target(name, process, OWN).await
-}
-
-fn is_ready(admin: SocketAddr) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect(admin)?;
-        stream
-            .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok::<_, io::Error>(answer.starts_with("HTTP/1.1 200 "))
-    };
-    ask().unwrap_or(false)
 }
