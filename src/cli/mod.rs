@@ -21,6 +21,7 @@ use crate::{
 
 mod certificates;
 mod certs;
+mod check;
 mod cluster;
 mod completion;
 mod explain;
@@ -74,6 +75,7 @@ enum Command {
     Inject(inject::Inject),
     Explain(explain::Explain),
     Secret(secret::Secret),
+    Check(check::Check),
     Keys(keys::Keys),
     Trial(trial::Trial),
     Certs(certs::Certs),
@@ -130,6 +132,7 @@ fn execute(cli: Cli, called: Called) -> Result<(), Box<dyn Error>> {
         Command::Inject(inject) => inject.run(),
         Command::Explain(explain) => explain.run(),
         Command::Secret(secret) => secret.run(),
+        Command::Check(check) => check.run(),
         Command::Keys(keys) => keys.run(),
         Command::Trial(trial) => trial.run(),
         Command::Certs(certs) => certs.run(),

@@ -150,7 +150,7 @@ fn for_pods(list: List) -> Vec<MutatingWebhook> {
 }
 
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#resources-that-support-set-based-requirements>
-fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+pub(super) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let equal = selector.match_labels.iter().flatten();
     let mut equal = equal.map(|(key, value)| labels.get(key) == Some(value));
     let mut expressions = selector

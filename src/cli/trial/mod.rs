@@ -6,6 +6,8 @@ mod objects;
 mod pod;
 mod run;
 
+pub(super) use pod::in_one_line;
+
 use std::error::Error;
 
 use clap::{Args, Subcommand};

@@ -73,7 +73,7 @@ fn told(reason: &str, message: Option<&str>) -> String {
 }
 
 /// What others wrote, for a line of its own.
-pub(super) fn in_one_line(text: &str) -> String {
+pub(in crate::cli) fn in_one_line(text: &str) -> String {
     let visible = |c: char| if c.is_control() { ' ' } else { c };
     let text: String = text.chars().map(visible).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
