@@ -119,7 +119,7 @@ async fn of_a_person(cluster: &Cluster) -> Result<()> {
     set_status(cluster, &pod, json!({"phase": "Succeeded"})).await?;
     let run = ended(child).await?;
     assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
-    wait_for("it to go", Duration::from_secs(60), async || {
+    wait_for("it to go", Duration::from_mins(1), async || {
         Ok(namespaces
             .get_opt(&namespace)
             .await?
@@ -192,15 +192,15 @@ async fn set_status(cluster: &Cluster, pod: &Pod, status: Value) -> Result<()> {
 
 fn terminated(message: &str) -> Value {
     let state = json!({"terminated": {"exitCode": 1, "reason": "Error", "message": message}});
-    json!({"phase": "Failed", "containerStatuses": [container(state)]})
+    json!({"phase": "Failed", "containerStatuses": [container(&state)]})
 }
 
 fn waiting(reason: &str, message: &str) -> Value {
     let state = json!({"waiting": {"reason": reason, "message": message}});
-    json!({"phase": "Pending", "containerStatuses": [container(state)]})
+    json!({"phase": "Pending", "containerStatuses": [container(&state)]})
 }
 
-fn container(state: Value) -> Value {
+fn container(state: &Value) -> Value {
     json!({
         "name": "look", "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state,
     })

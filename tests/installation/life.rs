@@ -55,8 +55,8 @@ async fn update_and_back(cluster: &Cluster) -> Result<()> {
     let steps = async {
         let image = format!("--set-string=image.tag={next}");
         let changes = ["--set=webhook.timeoutSeconds=7", "--set=replicas=3"];
-        let changed = [&[image.as_str()], &changes[..]].concat();
-        let upgrade = installation.upgrade(&changed);
+        let arguments = [&[image.as_str()], &changes[..]].concat();
+        let upgrade = installation.upgrade(&arguments);
         admissions
             .during("helm upgrade", ADMISSIONS, upgrade)
             .await?;

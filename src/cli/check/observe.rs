@@ -1,9 +1,12 @@
 //! Everything that is asked of the cluster. Nothing is changed.
 
+use std::time::Duration;
+
 use axum::http::{Request, header};
 use futures::{StreamExt, stream};
 use kube::Client;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tracing::{Dispatch, instrument::WithSubscriber};
 
 use super::{
@@ -23,6 +26,8 @@ use crate::{
     ownership::KEYS_SECRET,
 };
 
+/// How long a pod may take to say why it is not ready: its node may be gone.
+const READINESS_WITHIN: Duration = Duration::from_secs(3);
 /// How many requests run at once.
 const AT_ONCE: usize = 8;
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -36,7 +41,7 @@ pub(super) struct Observed {
     /// What the chart calls its objects.
     pub(super) name: String,
     pub(super) version: Seen<Value>,
-    /// Whether the API server has MutatingAdmissionPolicies.
+    /// Whether the API server has the kind `MutatingAdmissionPolicy`.
     pub(super) has_mutating_policies: Seen<bool>,
     pub(super) mutating: Seen<Vec<Value>>,
     pub(super) validating: Seen<Vec<Value>>,
@@ -296,10 +301,11 @@ impl Observer {
                 continue;
             };
             // Not ready is an answer with code 503, whose text kube gives as an error's.
-            let words = match self.client.request_text(request).await {
-                Ok(text) => text,
-                Err(kube::Error::Api(status)) if status.code == 503 => status.message.clone(),
-                Err(_) => continue,
+            let answer = timeout(READINESS_WITHIN, self.client.request_text(request));
+            let words = match answer.await {
+                Ok(Ok(text)) => text,
+                Ok(Err(kube::Error::Api(status))) if status.code == 503 => status.message.clone(),
+                _ => continue,
             };
             told.push((
                 name.to_owned(),

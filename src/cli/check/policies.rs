@@ -10,7 +10,7 @@ use super::{
 
 const POLICIES: Subject = Subject("policies");
 
-/// The ValidatingAdmissionPolicies of the chart; their bindings are called like them.
+/// The policies of kind `ValidatingAdmissionPolicy` of the chart; their bindings are called like them.
 const VALIDATING: [&str; 6] = [
     "keyporter-env-names",
     "keyporter-force-delete",
@@ -19,7 +19,7 @@ const VALIDATING: [&str; 6] = [
     "keyporter-project-secrets",
     "keyporter-secret-owner",
 ];
-/// The MutatingAdmissionPolicy of the chart.
+/// The `MutatingAdmissionPolicy` of the chart.
 const STAMP: &str = "keyporter-secret-owner-stamp";
 
 pub(super) fn judge(observed: &Observed) -> Vec<Finding> {

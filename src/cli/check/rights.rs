@@ -7,7 +7,7 @@ use super::{
 
 const RIGHTS: Subject = Subject("rights");
 
-/// One right, as a SubjectAccessReview asks for it.
+/// One right, as a `SubjectAccessReview` asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Right {
     pub(super) verb: &'static str,

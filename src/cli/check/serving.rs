@@ -45,7 +45,7 @@ pub(super) fn judge(observed: &Observed) -> Vec<Finding> {
             findings.push(SERVING.ok(
                 format!("Service {}/{}", observed.namespace, observed.name),
                 format!("has {count} ready endpoints"),
-            ))
+            ));
         }
         _ => {}
     }

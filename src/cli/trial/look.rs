@@ -34,7 +34,7 @@ pub(super) struct Look {
     )]
     variables: Vec<Expected>,
 
-    /// A file below $KONDUKTOR_DEFAULT_SECRETS, and its SHA-256; may be repeated
+    /// A file below `$KONDUKTOR_DEFAULT_SECRETS`, and its SHA-256; may be repeated
     #[arg(long = "file", value_name = "PATH=SHA256", value_parser = file)]
     files: Vec<Expected>,
 }

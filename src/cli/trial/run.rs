@@ -331,18 +331,21 @@ async fn with_events(client: &Client, namespace: &str, pod: &str, reason: String
     let requests = Request::new(v1::Event::url_path(&(), Some(namespace)));
     let list = requests.list(&ListParams::default().fields(&selector));
     let events = ask::<Value>(client, list).await.unwrap_or_default();
-    let events = events["items"].as_array().into_iter().flatten();
-    let told = events.filter(|event| event["type"] == "Warning");
-    let told: Vec<_> = told
+    let items = events.get("items").and_then(Value::as_array);
+    let text = |event: &Value, field: &str| event.get(field)?.as_str().map(str::to_owned);
+    let warnings: Vec<_> = items
+        .into_iter()
+        .flatten()
+        .filter(|event| text(event, "type").as_deref() == Some("Warning"))
         .filter_map(|event| {
-            let (reason, message) = (event["reason"].as_str()?, event["message"].as_str()?);
-            Some(format!("{reason}: {}", in_one_line(message)))
+            let (why, message) = (text(event, "reason")?, text(event, "message")?);
+            Some(format!("{why}: {}", in_one_line(&message)))
         })
         .collect();
-    let last = told.iter().rev().take(EVENTS).cloned();
+    let newest = warnings.into_iter().rev().take(EVENTS);
     [reason]
         .into_iter()
-        .chain(last)
+        .chain(newest)
         .collect::<Vec<_>>()
         .join("; ")
 }
