@@ -21,6 +21,7 @@ mod attacks;
 mod canary;
 mod certificates;
 mod chart;
+mod check;
 mod command_line;
 mod controllers;
 mod entering;
@@ -123,6 +124,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         konduktor_identity::trials(harness),
         adopt::trials(harness),
         attacks::trials(harness),
+        check::trials(harness),
         trial::trials(harness),
         operation::trials(harness),
         operator::trials(harness),

@@ -62,17 +62,28 @@ fn validating(policy: &str, policies: &[Value], bindings: &[Value], restore: &st
         return vec![POLICIES.error(object, message, restore)];
     };
     let mut findings = vec![];
-    let mut bound = bindings
+    let bound: Vec<_> = bindings
         .iter()
-        .filter(|binding| text(binding, "/spec/policyName") == policy);
-    if !bound.any(|binding| lists(binding, "/spec/validationActions", "Deny")) {
+        .filter(|binding| text(binding, "/spec/policyName") == policy)
+        .collect();
+    let denies = |binding: &&Value| lists(binding, "/spec/validationActions", "Deny");
+    let (words, advice) = if bound.is_empty() {
+        ("is not there", restore.to_owned())
+    } else {
+        // Server-side apply would add the action that is missing, and keep those that do not go with it.
+        let patch = r#"{"spec":{"validationActions":["Deny"]}}"#;
+        let kind = "validatingadmissionpolicybinding";
+        let command = format!("kubectl patch {kind} {policy} --type=merge -p '{patch}'");
+        ("does not deny", command)
+    };
+    if !bound.iter().any(denies) {
         findings.push(POLICIES.error(
             format!("ValidatingAdmissionPolicyBinding {policy}"),
             format!(
-                "is not there, or does not deny, so the policy refuses nothing: {}",
+                "{words}, so the policy refuses nothing: {}",
                 without(policy)
             ),
-            restore,
+            advice,
         ));
     }
     if text(found, "/spec/failurePolicy") == "Ignore" {

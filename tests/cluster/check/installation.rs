@@ -256,7 +256,8 @@ impl Installation {
         let words = command
             .strip_prefix("kubectl ")
             .ok_or_else(|| advice.to_owned())?;
-        let words: Vec<_> = words.split_whitespace().collect();
+        let unquoted = words.split_whitespace().map(|word| word.trim_matches('\''));
+        let words: Vec<_> = unquoted.collect();
         self.kubectl(&words)?;
         Ok(())
     }

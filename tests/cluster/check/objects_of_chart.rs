@@ -128,7 +128,7 @@ async fn policies(installation: &Installation) -> Result<()> {
         binding,
         &json!([{"op": "replace", "path": "/spec/validationActions", "value": ["Warn"]}]),
     )?;
-    installation
+    let line = installation
         .tells((
             "policies",
             "error",
@@ -136,7 +136,7 @@ async fn policies(installation: &Installation) -> Result<()> {
             "does not deny",
         ))
         .await?;
-    installation.restore(&["ValidatingAdmissionPolicyBinding"])?;
+    installation.follow(&line.advice)?;
 
     installation.patch(
         validating,
