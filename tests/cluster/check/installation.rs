@@ -24,7 +24,7 @@ use crate::{
 
 pub(super) const NAMESPACE: &str = "keyporter-system";
 const NODE: &str = "node";
-const WITHIN: Duration = Duration::from_secs(30);
+pub(super) const WITHIN: Duration = Duration::from_secs(30);
 /// The advice where an object of the chart is not as it was.
 pub(super) const RESTORE: &str = "helm get manifest keyporter -n keyporter-system | kubectl apply --server-side --force-conflicts -f -";
 

@@ -4,10 +4,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::installation::{Installation, RESTORE};
+use super::installation::{Installation, RESTORE, WITHIN};
 use crate::{
     harness::Cluster,
-    support::{Result, control_plane::ADMIN},
+    support::{Result, control_plane::ADMIN, wait_for},
 };
 
 pub(super) async fn breaks(cluster: &Cluster) -> Result<()> {
@@ -194,20 +194,22 @@ async fn secrets(installation: &Installation) -> Result<()> {
     installation
         .tells(("policies", "error", "keyporter-secret-owner", ""))
         .await?;
-    let mut tries = 0;
-    loop {
-        // The API server forgets a policy a moment later.
-        create("vision", secret("old", "env", "TOKEN"))?;
+    // The API server forgets each policy a moment later.
+    wait_for("a secret without an owner", WITHIN, async || {
+        match create("vision", secret("old", "env", "TOKEN")) {
+            Err(error) if error.to_string().contains("has no owner") => return Ok(None),
+            outcome => outcome?,
+        };
         let owner = "jsonpath={.metadata.annotations.keyporter\\.dev/owner}";
         let written =
             installation.kubectl(&["get", "secret", "old", "-n", "vision", "-o", owner])?;
         if written.is_empty() {
-            break;
+            return Ok(Some(()));
         }
-        tries += 1;
-        assert!(tries < 100, "the policy still writes owners");
         installation.kubectl(&["delete", "secret", "old", "-n", "vision"])?;
-    }
+        Ok(None)
+    })
+    .await?;
     installation.restore(&[
         "MutatingAdmissionPolicyBinding",
         "ValidatingAdmissionPolicyBinding",
