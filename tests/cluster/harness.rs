@@ -21,7 +21,7 @@ use crate::support::{
 };
 
 /// No trial may hang a run.
-const TRIAL_WITHIN: Duration = Duration::from_mins(2);
+const TRIAL_WITHIN: Duration = Duration::from_mins(5);
 
 /// Starts the cluster when the first trial asks for it and ends it when the last holder is gone.
 #[derive(Clone)]
