@@ -94,6 +94,10 @@ pub(super) enum BadReview {
     NoRequest,
     #[error("the request of the AdmissionReview has no uid")]
     NoUid,
+    #[error(
+        "the request of the AdmissionReview does not say who sent it: userInfo.username is missing"
+    )]
+    NoUser,
 }
 
 #[derive(Deserialize)]
@@ -245,6 +249,10 @@ fn checked<New, Old>(review: Review<'_, New, Old>) -> Result<Request<'_, New, Ol
     if request.uid.as_str().is_empty() {
         return Err(BadReview::NoUid);
     }
+    // Everybody has a name to the API server. Without one, a stamp would be for nobody, and proved.
+    if request.user_info.username.as_str().is_empty() {
+        return Err(BadReview::NoUser);
+    }
     Ok(request)
 }
 
@@ -334,6 +342,14 @@ mod tests {
     #[case::no_uid(
         r#"{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {}}"#,
         BadReview::NoUid
+    )]
+    #[case::no_user(
+        r#"{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {"uid": "1"}}"#,
+        BadReview::NoUser
+    )]
+    #[case::an_empty_user(
+        r#"{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "userInfo": {"username": ""}}}"#,
+        BadReview::NoUser
     )]
     fn bad_reviews(#[case] body: &str, #[case] expected: BadReview) {
         assert_eq!(read(body.as_bytes()).unwrap_err(), expected);

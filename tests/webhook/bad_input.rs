@@ -21,6 +21,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 #[case::another_version(changed(|review| review["apiVersion"] = "admission.k8s.io/v1beta1".into()), "only admission.k8s.io/v1")]
 #[case::no_request(changed(|review| review["request"] = Value::Null), "has no request")]
 #[case::no_uid(changed(|review| review["request"]["uid"] = "".into()), "no uid")]
+#[case::no_user(changed(|review| review["request"]["userInfo"] = json!({})), "does not say who sent it")]
 #[case::wrong_type(changed(|review| review["request"]["userInfo"] = 7.into()), "wrong type")]
 #[tokio::test]
 async fn bad_requests(
