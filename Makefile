@@ -9,11 +9,12 @@ DENY := $(DENY_ROOT)/bin/cargo-deny
 # Without Go (status 3) the tests run on and report what they leave out; a broken build stops here.
 WITH_ASSETS := assets=$$(tests/control-plane/build.sh) || [ $$? -eq 3 ] && KUBEBUILDER_ASSETS=$$assets
 
-.PHONY: test lint deny advisories shells chart control-plane node node-packages demo bench bench-full bench-micro bench-build
+.PHONY: test lint deny advisories shells chart cert-manager control-plane node node-packages demo bench bench-full \
+	bench-micro bench-build fuzz
 .NOTPARALLEL:
 
 # The tests come last, so that their result is what a reader sees at the end.
-test: lint deny advisories shells chart node
+test: lint deny advisories shells chart cert-manager node
 	$(WITH_ASSETS) cargo test --locked
 
 lint:
@@ -41,6 +42,10 @@ chart:
 	if [ -z "$$tools" ]; then echo 'left out: chart, because Helm cannot be built without Go'; \
 	else tests/chart-tools/check.sh "$$tools"; fi
 
+# cert-manager's controllers, with which the trial `cert_manager::` of `cargo test` runs.
+cert-manager:
+	@tests/cert-manager/build.sh >/dev/null || [ $$? -eq 3 ]
+
 # What reads completions and the manual.
 shells:
 	tests/packages.sh shells bash fish groff man-db zsh
@@ -56,6 +61,11 @@ node: node-packages
 node-packages:
 	tests/packages.sh node buildah busybox-static containerd containernetworking-plugins git iproute2 nftables openssh-client \
 		openssh-server runc
+
+# Each target for so many seconds, one after the other: `make fuzz SECONDS=600`.
+SECONDS := 60
+fuzz:
+	SECONDS_EACH=$(SECONDS) tests/fuzz/run.sh
 
 demo:
 	cargo build --locked --bin keyporter --example demo
