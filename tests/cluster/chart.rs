@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-const NAMESPACE: &str = "keyporter-system";
+pub(crate) const NAMESPACE: &str = "keyporter-system";
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 /// All objects of the chart that an API server has without further definitions, the optional ones too.
 const EVERYTHING: [&str; 8] = [
@@ -207,6 +207,7 @@ async fn life(cluster: &Cluster) -> Result<()> {
     ];
     kubectl.run_with_input(&dry_run, &everything)?.ok()?;
 
+    // There is no network of pods here: by its address instead of its Service.
     keyporter.call_directly(&plane.admin(), "keyporter").await?;
     serves(&plane, &kubectl).await?;
     drop(keyporter);
@@ -344,7 +345,7 @@ async fn keeps_the_authority(
 }
 
 /// The CA of every webhook in the configurations of this name.
-async fn authorities(plane: &ControlPlane, name: &str) -> Result<Vec<String>> {
+pub(crate) async fn authorities(plane: &ControlPlane, name: &str) -> Result<Vec<String>> {
     let entries = entries(plane, name).await?;
     let ca = |entry: &Value| {
         entry["clientConfig"]["caBundle"]
@@ -354,7 +355,7 @@ async fn authorities(plane: &ControlPlane, name: &str) -> Result<Vec<String>> {
     Ok(entries.iter().filter_map(ca).collect())
 }
 
-async fn timeouts(plane: &ControlPlane) -> Result<Vec<u64>> {
+pub(crate) async fn timeouts(plane: &ControlPlane) -> Result<Vec<u64>> {
     let entries = entries(plane, "keyporter").await?;
     let timeout = |entry: &Value| entry["timeoutSeconds"].as_u64();
     Ok(entries.iter().filter_map(timeout).collect())
@@ -375,8 +376,8 @@ async fn entries(plane: &ControlPlane, name: &str) -> Result<Vec<Value>> {
     Ok(entries)
 }
 
-/// The chart's webhooks call keyporter; there is no network of pods here, so by its address instead of its Service.
-async fn serves(plane: &ControlPlane, kubectl: &Kubectl) -> Result<()> {
+/// The chart's webhooks call keyporter. In the end alice has her secrets and a pod that gets them.
+pub(crate) async fn serves(plane: &ControlPlane, kubectl: &Kubectl) -> Result<()> {
     let file = |name: &str| format!("{DEPLOY}/examples/{name}");
     kubectl
         .run(&["apply", "-f", &file("namespace.yaml")])?

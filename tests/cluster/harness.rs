@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::{runtime::Runtime, sync::OnceCell};
 
 use crate::support::{
-    Result,
+    Result, cert_manager,
     control_plane::{Binaries, ControlPlane},
     helm,
     jobset::{self, JobSetController},
@@ -149,15 +149,25 @@ impl Harness {
         trial.with_ignored_flag(left_out)
     }
 
+    /// A trial that needs all of this and cert-manager.
+    pub(crate) fn trial_with_cert_manager<F>(&self, name: &str, body: F) -> Trial
+    where
+        F: AsyncFnOnce(&Cluster) -> Result<()> + Send + 'static,
+    {
+        let trial = self.trial_with_helm(name, body);
+        let left_out = trial.has_ignored_flag() || cert_manager::find().is_err();
+        trial.with_ignored_flag(left_out)
+    }
+
     /// Why trials are left out, and what to do about it.
     pub(crate) fn what_is_missing(&self) -> String {
         let missing = match &self.shared.binaries {
-            Ok(binaries) if binaries.has_controllers() => "Helm is missing",
+            Ok(binaries) if binaries.has_controllers() => "Helm or cert-manager is missing",
             Ok(_) => "KUBEBUILDER_ASSETS has no kube-controller-manager",
             Err(error) => error,
         };
         format!(
-            "{missing}: `make test` builds the programs of the control plane, and Helm, and runs everything"
+            "{missing}: `make test` builds the programs of the control plane, Helm and cert-manager, and runs everything"
         )
     }
 }

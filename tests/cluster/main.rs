@@ -19,6 +19,7 @@ mod acting;
 mod adopt;
 mod attacks;
 mod canary;
+mod cert_manager;
 mod certificates;
 mod chart;
 mod check;
@@ -114,6 +115,7 @@ fn keyporter_trials(harness: &Harness) -> Vec<Trial> {
         events::trials(harness),
         examples::trials(harness),
         chart::trials(harness),
+        cert_manager::trials(harness),
         folders::trials(harness),
         foreign_secrets::trials(harness),
         workloads::trials(harness),

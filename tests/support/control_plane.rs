@@ -101,9 +101,18 @@ impl ControlPlane {
 
     /// The same for `nodes` of another sort.
     pub(crate) async fn start_for(binaries: Binaries, nodes: Nodes) -> Result<Self> {
+        Self::start_with(binaries, nodes, &[]).await
+    }
+
+    /// The same, with more flags of kube-apiserver.
+    pub(crate) async fn start_with(
+        binaries: Binaries,
+        nodes: Nodes,
+        flags: &[String],
+    ) -> Result<Self> {
         let mut last = None;
         for _ in 0..3 {
-            match Self::start_once(binaries.clone(), nodes).await {
+            match Self::start_once(binaries.clone(), nodes, flags).await {
                 // Between our asking for a free port and its use another process may have taken it.
                 Err(error) if error.to_string().contains("address already in use") => {
                     last = Some(error);
@@ -114,7 +123,7 @@ impl ControlPlane {
         Err(last.unwrap_or_else(|| "no attempt was made".into()))
     }
 
-    async fn start_once(binaries: Binaries, nodes: Nodes) -> Result<Self> {
+    async fn start_once(binaries: Binaries, nodes: Nodes, flags: &[String]) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("keyporter-cluster-")
             .tempdir()?;
@@ -131,6 +140,7 @@ impl ControlPlane {
         let etcd_process = start("etcd", etcd_command)?;
         let mut command = api_server_command(&binaries, folder.path(), etcd, secure, controllers);
         command.args(nodes.api_server_flags(folder.path()));
+        command.args(flags);
         let process = start("kube-apiserver", &mut command)?;
 
         let kubeconfig = write_kubeconfig(

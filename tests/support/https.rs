@@ -118,10 +118,20 @@ impl Client {
             .host()
             .ok_or("a URL with a host")?
             .trim_matches(['[', ']']);
+        self.handshake_as(url, host).await
+    }
+
+    /// The same with a server that is to be called `name`, as a Service is.
+    pub(crate) async fn handshake_as(&self, url: &str, name: &str) -> Result<TlsStream<TcpStream>> {
+        let uri: Uri = url.parse()?;
+        let host = uri
+            .host()
+            .ok_or("a URL with a host")?
+            .trim_matches(['[', ']']);
         let port = uri.port_u16().unwrap_or(443);
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        let name = ServerName::try_from(host.to_owned())?;
+        let name = ServerName::try_from(name.to_owned())?;
         Ok(TlsConnector::from(Arc::new(self.config()?))
             .connect(name, stream)
             .await?)

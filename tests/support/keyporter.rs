@@ -116,6 +116,19 @@ impl Keyporter {
         Ok(keyporter)
     }
 
+    /// One that does not run yet, and reads its certificates from a folder that somebody else fills.
+    pub(crate) fn with_files(
+        plane: &ControlPlane,
+        binary: &Path,
+        name: &str,
+        user: &str,
+        certificates: &Path,
+    ) -> Result<Self> {
+        let mut keyporter = Self::new(plane, binary, name, user, &[])?;
+        keyporter.origin = vec!["--cert-dir".to_owned(), certificates.display().to_string()];
+        Ok(keyporter)
+    }
+
     fn new(
         plane: &ControlPlane,
         binary: &Path,
@@ -204,6 +217,11 @@ impl Keyporter {
     /// Where it can be called.
     pub(crate) fn address(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The port of that address.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Ends it by SIGTERM, as a kubelet does, and returns its status.

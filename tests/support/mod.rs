@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | [`authority`] | the certificate authority of one test cluster |
+//! | [`cert_manager`] | the real controllers of cert-manager |
 //! | [`control_plane`] | etcd, kube-apiserver and kube-controller-manager as child processes |
 //! | [`gate`] | a gate between `keyporter` and the API server |
 //! | [`helm`] | the real Helm, and the chart |
@@ -10,12 +11,14 @@
 //! | [`keyporter`] | the built `keyporter` binary and its webhook configuration |
 //! | [`kubectl`] | the real kubectl, as a given user |
 //! | [`objects`] | creating and reading Kubernetes objects from JSON |
+//! | [`pod_network`] | a way from the API server to Services, where no pod runs |
 //! | [`policies`] | the admission policies of `deploy/helm/keyporter/policies` |
 //! | [`process`] | a child process that cannot outlive its test |
 //! | [`terminal`] | a terminal of its own for a program, and somebody who types |
 //! | [`webhook`] | a second mutating webhook that records what it is asked |
 
 pub(crate) mod authority;
+pub(crate) mod cert_manager;
 pub(crate) mod control_plane;
 pub(crate) mod gate;
 pub(crate) mod helm;
@@ -23,6 +26,7 @@ pub(crate) mod jobset;
 pub(crate) mod keyporter;
 pub(crate) mod kubectl;
 pub(crate) mod objects;
+pub(crate) mod pod_network;
 pub(crate) mod policies;
 pub(crate) mod process;
 pub(crate) mod terminal;
