@@ -12,7 +12,8 @@ pub(crate) fn run(bytes: &[u8]) {
     let mut parts = text.split('\0');
     let layout = parts.next();
     let executable = parts.next().filter(|text| !text.is_empty());
-    let keys: HashSet<_> = parts.collect();
+    // The API server takes no longer ones.
+    let keys: HashSet<_> = parts.filter(|key| key.len() <= 253).collect();
     let key = |name: &&str| Key {
         name: (*name).into(),
         length: 1,
