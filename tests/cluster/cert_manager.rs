@@ -357,7 +357,7 @@ impl Installation<'_> {
 
     /// Who applies what the chart renders, as Argo CD and Flux do, finds no difference and makes none.
     fn stays_over_updates(&self, helm: &Helm) -> Result<()> {
-        let rendered = helm.template(&[MODE])?;
+        let rendered = helm.template(&[MODE, "--skip-tests"])?;
         let certificates = Documents::split(&rendered)
             .iter()
             .filter(|document| {
