@@ -10,7 +10,7 @@ DENY := $(DENY_ROOT)/bin/cargo-deny
 WITH_ASSETS := assets=$$(tests/control-plane/build.sh) || [ $$? -eq 3 ] && KUBEBUILDER_ASSETS=$$assets
 
 .PHONY: test lint deny advisories shells chart cert-manager control-plane node node-packages demo bench bench-full \
-	bench-micro bench-build fuzz
+	bench-micro bench-build faults fuzz
 .NOTPARALLEL:
 
 # The tests come last, so that their result is what a reader sees at the end.
@@ -83,6 +83,11 @@ bench-full: bench-build
 	$(BENCH) instructions
 	$(BENCH) load --full
 	$(BENCH) scale
+
+# The program while connections go wrong, then a soak of so many minutes.
+MINUTES := 10
+faults: bench-build
+	$(BENCH) faults --minutes $(MINUTES)
 
 bench-build:
 	tests/packages.sh bench util-linux valgrind

@@ -71,6 +71,16 @@ impl Client {
         Ok(Http1 { stream, buffer })
     }
 
+    /// A connection after its handshake, for what no proper client sends.
+    pub async fn raw(&self) -> io::Result<TlsStream<TcpStream>> {
+        self.connect(&self.http1).await
+    }
+
+    /// A connection before its handshake.
+    pub async fn tcp(&self) -> io::Result<TcpStream> {
+        TcpStream::connect(self.address).await
+    }
+
     /// A connection that speaks HTTP/2.
     pub async fn http2(&self) -> io::Result<Http2> {
         let stream = TokioIo::new(self.connect(&self.http2).await?);
@@ -114,6 +124,14 @@ impl Prepared {
         http1.extend_from_slice(&body);
         let body = body.into();
         Self { http1, body }
+    }
+}
+
+impl Prepared {
+    /// Headers and body, as HTTP/1.1 has them.
+    #[must_use]
+    pub fn as_http1(&self) -> &[u8] {
+        &self.http1
     }
 }
 

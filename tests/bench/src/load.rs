@@ -226,6 +226,11 @@ impl Ground {
         })
     }
 
+    /// The CA of the servers, as PEM.
+    pub(crate) fn authority(&self) -> &[u8] {
+        &self.authority
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

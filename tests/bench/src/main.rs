@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use keyporter_bench::reviews::Size;
 use keyporter_bench::{churn, floor};
 
+mod faults;
 mod instructions;
 mod load;
 mod report;
@@ -24,6 +25,8 @@ enum Command {
     Load(load::Load),
     /// Measures large catalogues
     Scale(scale::Scale),
+    /// Breaks connections in every way while others are served, then looks for a leak
+    Faults(faults::Faults),
     /// Serves while secrets change
     Churn(churn::Churn),
     /// Serves what keyporter is compared with
@@ -44,6 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     match Arguments::parse().command {
         Command::Load(load) => load.run()?,
         Command::Scale(scale) => scale.run()?,
+        Command::Faults(faults) => faults.run()?,
         Command::Churn(churn) => churn.run(),
         Command::Serve(serve) => serve.run(),
         Command::Admit(admit) => admit.run()?,

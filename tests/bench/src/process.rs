@@ -27,6 +27,7 @@ pub struct Process {
     /// Where it listens.
     pub address: SocketAddr,
     lines: Arc<AtomicU64>,
+    panics: Arc<AtomicU64>,
 }
 
 impl Process {
@@ -45,15 +46,16 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        let lines = Arc::default();
-        let counted = Arc::clone(&lines);
+        let (lines, panics) = (Arc::default(), Arc::default());
+        let counted = (Arc::clone(&lines), Arc::clone(&panics));
         if let Some(log) = child.stderr.take() {
-            thread::spawn(move || count_lines(log, &counted));
+            thread::spawn(move || count_lines(log, &counted.0, &counted.1));
         }
         let mut process = Self {
             child,
             address,
             lines,
+            panics,
         };
         process.wait_until(|| TcpStream::connect(address).is_ok())?;
         Ok(process)
@@ -78,6 +80,25 @@ impl Process {
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.lines.load(Ordering::Relaxed)
+    }
+
+    /// How many threads have panicked, by the log.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Its number in the system; nothing once it has ended.
+    pub fn number(&mut self) -> io::Result<u32> {
+        match self.child.try_wait()? {
+            None => Ok(self.child.id()),
+            Some(status) => Err(io::Error::other(format!("the server ended: {status}"))),
+        }
+    }
+
+    /// How many file descriptors it has open.
+    pub fn descriptors(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
     /// The CPU time that it took until now, in user and system mode.
@@ -148,13 +169,17 @@ pub fn is_ready(admin: SocketAddr) -> bool {
     ask().unwrap_or(false)
 }
 
-fn count_lines(mut log: impl Read, lines: &AtomicU64) {
+fn count_lines(mut log: impl Read, lines: &AtomicU64, panics: &AtomicU64) {
     let mut buffer = vec![0; 64 * 1024];
+    let mut at_start = true;
     while let Ok(length @ 1..) = log.read(&mut buffer) {
-        let ends = buffer[..length]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
+        let read = &buffer[..length];
+        let ends = read.iter().filter(|byte| **byte == b'\n').count();
         lines.fetch_add(ends as u64, Ordering::Relaxed);
+        // The log is lines of JSON, which begin with a brace; what Rust says of a panic begins with "thread".
+        let mut starts = u64::from(at_start && read.starts_with(b"t"));
+        starts += read.windows(2).filter(|two| two == b"\nt").count() as u64;
+        panics.fetch_add(starts, Ordering::Relaxed);
+        at_start = read.ends_with(b"\n");
     }
 }
