@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::str;
 
@@ -31,9 +32,13 @@ pub struct Loaded {
     pub secrets: Vec<WatchedSecret>,
     /// The domains of namespaces, by the namespaces' names.
     pub domains: BTreeMap<String, String>,
-    /// How many files were read.
-    files: usize,
+    /// How each file looked right before it was read.
+    stamps: Vec<Stamp>,
 }
+
+/// By what it is told whether a file has changed: device, inode, length, and the times, in seconds and nanoseconds, at which
+/// its content and it as a whole changed last. Nothing where there is no file.
+type Stamp = Option<([u64; 3], [i64; 4])>;
 
 impl Loaded {
     /// What the caller may want to tell a person.
@@ -43,7 +48,9 @@ impl Loaded {
             catalog.is_store(secret.object()) || Description::from(secret.clone()).read().is_some()
         };
         if self.secrets.is_empty() {
-            Some(LoadWarning::NoSecrets { files: self.files })
+            Some(LoadWarning::NoSecrets {
+                files: self.stamps.len(),
+            })
         } else if self.secrets.iter().any(ours) {
             None
         } else {
@@ -169,14 +176,35 @@ pub fn load(paths: &[PathBuf], default_namespace: &str) -> Result<Loaded, LoadEr
         domains: BTreeMap::new(),
         places: HashMap::new(),
     };
+    let mut stamps = Vec::with_capacity(files.len());
     for file in &files {
+        stamps.push(stamp(file));
         reader.file(file)?;
     }
     Ok(Loaded {
         secrets: reader.secrets,
         domains: reader.domains,
-        files: files.len(),
+        stamps,
     })
+}
+
+/// How the files look that [`load`] would read; nothing where it would fail.
+fn stamps(paths: &[PathBuf]) -> Option<Vec<Stamp>> {
+    let files = find::files(paths).ok()?;
+    Some(files.iter().map(|file| stamp(file)).collect())
+}
+
+fn stamp(file: &Path) -> Stamp {
+    let seen = fs::metadata(file).ok()?;
+    Some((
+        [seen.dev(), seen.ino(), seen.size()],
+        [
+            seen.mtime(),
+            seen.mtime_nsec(),
+            seen.ctime(),
+            seen.ctime_nsec(),
+        ],
+    ))
 }
 
 struct Reader<'a> {

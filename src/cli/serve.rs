@@ -249,7 +249,7 @@ impl Serve {
             }
             let complete = Arc::clone(&complete);
             let metrics = metrics.clone();
-            let loaded = move |result: Result<(), &files::LoadError>| {
+            let outcome = move |result: Result<(), &files::LoadError>| {
                 if result.is_ok() {
                     metrics.catalog_last_sync(OffsetDateTime::now_utc());
                     complete.store(true, Ordering::Release);
@@ -259,8 +259,9 @@ impl Serve {
             Some(files::watch(
                 &self.secrets,
                 &self.namespace,
+                Some(loaded),
                 catalog.clone(),
-                loaded,
+                outcome,
             )?)
         };
         Ok(Filling {

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use std::{fs, io};
+use std::{fs, io, mem};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tracing::{info, warn};
 
-use super::{LoadError, find, load};
+use super::{LoadError, Loaded, Stamp, find, load, stamps};
 use crate::catalog::Catalog;
 use crate::causes::one_line;
 
@@ -29,13 +29,15 @@ pub struct FileWatch {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Reads the files that [`load`] reads, at once and whenever they change, into the catalog as [`Source::Files`](crate::catalog::Source::Files).
+/// Reads the files that [`load`] reads, whenever they change, into the catalog as [`Source::Files`](crate::catalog::Source::Files).
+/// What was `loaded` of these paths is taken in first; without it, or where files have changed since, they are read at once.
 ///
 /// A reading that fails leaves in the catalog what was read before. It is logged, once for each error, and told to
 /// `outcome`, as is each reading that succeeds. Fails where no thread can be had.
 pub fn watch(
     paths: &[PathBuf],
     default_namespace: &str,
+    loaded: Option<Loaded>,
     catalog: Catalog,
     outcome: impl FnMut(Result<(), &LoadError>) + Send + 'static,
 ) -> io::Result<FileWatch> {
@@ -52,7 +54,7 @@ pub fn watch(
     let sender = stop.clone();
     let thread = thread::Builder::new()
         .name("secret-files".to_owned())
-        .spawn(move || reader.run(&sender, &signals))?;
+        .spawn(move || reader.run(loaded, &sender, &signals))?;
     Ok(FileWatch {
         stop,
         thread: Some(thread),
@@ -85,13 +87,18 @@ struct Reader<F> {
 }
 
 impl<F: FnMut(Result<(), &LoadError>)> Reader<F> {
-    fn run(mut self, sender: &Sender<Signal>, signals: &Receiver<Signal>) {
+    fn run(mut self, loaded: Option<Loaded>, sender: &Sender<Signal>, signals: &Receiver<Signal>) {
+        let mut first = loaded.map(|loaded| self.take(loaded));
         loop {
             // The watches come first: what changes while the files are read is a reason to read them again. They are
             // made anew each time, because a folder that was replaced is another one under the same name.
             let sights = Sights::new(&self.paths, sender.clone());
             self.note_watcher(&sights);
-            self.read();
+            // What changed between the first reading and the watches shows in the stamps.
+            let known = first.take();
+            if known.is_none() || known != stamps(&self.paths) {
+                self.read();
+            }
             if !sights.wait(signals) {
                 return;
             }
@@ -101,11 +108,10 @@ impl<F: FnMut(Result<(), &LoadError>)> Reader<F> {
     fn read(&mut self) {
         match load(&self.paths, &self.default_namespace) {
             Ok(loaded) => {
-                loaded.fill(&self.catalog);
+                self.take(loaded);
                 if self.told.take().is_some() {
                     info!("the secret files can be read again");
                 }
-                (self.outcome)(Ok(()));
             }
             Err(error) => {
                 let text = one_line(&error);
@@ -119,6 +125,14 @@ impl<F: FnMut(Result<(), &LoadError>)> Reader<F> {
                 (self.outcome)(Err(&error));
             }
         }
+    }
+
+    /// Takes in what was read, and says how its files looked.
+    fn take(&mut self, mut loaded: Loaded) -> Vec<Stamp> {
+        let stamps = mem::take(&mut loaded.stamps);
+        loaded.fill(&self.catalog);
+        (self.outcome)(Ok(()));
+        stamps
     }
 
     fn note_watcher(&mut self, sights: &Sights) {
@@ -279,12 +293,17 @@ mod tests {
     }
 
     fn follow(path: &Path) -> Following {
+        follow_from(path, None)
+    }
+
+    fn follow_from(path: &Path, loaded: Option<Loaded>) -> Following {
+        let paths = [path.to_owned()];
         let catalog = Catalog::new();
         let (sender, outcomes) = channel();
         let outcome = move |outcome: Result<(), &LoadError>| {
             let _ = sender.send(outcome.map_err(ToString::to_string));
         };
-        let watch = watch(&[path.to_owned()], "team", catalog.clone(), outcome).unwrap();
+        let watch = watch(&paths, "team", loaded, catalog.clone(), outcome).unwrap();
         Following {
             catalog,
             outcomes,
@@ -417,6 +436,28 @@ mod tests {
         following.has(&["a"]);
         thread::sleep(3 * QUIET);
         assert_eq!(following.outcomes.try_iter().count(), 1);
+    }
+
+    #[test]
+    fn what_was_loaded_is_not_read_again() {
+        let folder = folder(&[("a.yaml", &secret("a"))]);
+        let loaded = load(&[folder.path().to_owned()], "team").unwrap();
+        let following = follow_from(folder.path(), Some(loaded));
+        following.has(&["a"]);
+        thread::sleep(3 * QUIET);
+        assert_eq!(following.outcomes.try_iter().count(), 1);
+        fs::write(folder.path().join("b.yaml"), secret("b")).unwrap();
+        following.has(&["a", "b"]);
+    }
+
+    #[test]
+    fn what_changes_between_loading_and_watching_is_read() {
+        let folder = folder(&[("a.yaml", &secret("a"))]);
+        let loaded = load(&[folder.path().to_owned()], "team").unwrap();
+        fs::write(folder.path().join("a.yaml"), secret("c")).unwrap();
+        fs::write(folder.path().join("b.yaml"), secret("b")).unwrap();
+        let following = follow_from(folder.path(), Some(loaded));
+        following.has(&["b", "c"]);
     }
 
     #[test]
