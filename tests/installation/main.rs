@@ -20,6 +20,7 @@
 mod admissions;
 #[path = "../node/command.rs"]
 mod command;
+mod diagnosis;
 #[path = "../node/enclosure.rs"]
 mod enclosure;
 mod endurance;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
 fn trials(harness: &Harness) -> Vec<Trial> {
     [
         endurance::trials(harness),
+        diagnosis::trials(harness),
         outage::trials(harness),
         life::trials(harness),
     ]

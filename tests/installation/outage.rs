@@ -8,6 +8,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 
 use crate::{
+    diagnosis,
     harness::{Cluster, Harness},
     images,
     installation::{NAME, NAMESPACE},
@@ -44,6 +45,7 @@ async fn deleted_deployment(cluster: &Cluster) -> Result<()> {
 
     others_go_on(cluster).await?;
     people_are_told(&project)?;
+    administrators_are_told(cluster)?;
     job.loses_its_pod().await?;
 
     // The same command that an update takes brings it back, and with it what waited.
@@ -108,6 +110,19 @@ fn people_are_told(project: &Project) -> Result<()> {
         // Which Service has nobody behind it.
         assert!(outcome.stderr.contains(NAME), "{outcome:?}");
     }
+    Ok(())
+}
+
+/// What is missing, and how to have it again.
+fn administrators_are_told(cluster: &Cluster) -> Result<()> {
+    let report = diagnosis::check(cluster)?;
+    assert!(!report.success, "{report:?}");
+    let deployment = format!("Deployment {NAMESPACE}/{NAME}: ");
+    let line = report
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("error") && line.contains(&deployment));
+    assert!(line.is_some(), "{}", report.stdout);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::{
         Result,
         control_plane::{ADMIN, ControlPlane},
         helm::{CHART, Helm},
-        kubectl::Kubectl,
+        kubectl::{Kubectl, Outcome},
         objects, policies, wait_for,
     },
 };
@@ -84,6 +84,11 @@ impl Installation {
             Ok(printed) => Ok(printed),
             Err(error) => Err(format!("{error}\n{}", self.describe().await?).into()),
         }
+    }
+
+    /// Runs `helm test`; returns all that it printed: it writes the logs of its pods to standard error.
+    pub(crate) fn test(&self) -> Result<Outcome> {
+        tokio::task::block_in_place(|| self.helm.run(&["test", NAME]))
     }
 
     /// The administrator's kubectl in keyporter's namespace.
