@@ -14,6 +14,8 @@ use rustls::{
 };
 use time::OffsetDateTime;
 
+use super::pem::PemError;
+
 /// A certificate chain, the private key that belongs to its first certificate, and that one's dates.
 #[derive(Clone)]
 pub struct Credentials {
@@ -135,10 +137,10 @@ fn read(path: &Path) -> Result<Vec<u8>, CredentialsError> {
     })
 }
 
-fn invalid_pem(path: &Path, source: pem::Error) -> CredentialsError {
+fn invalid_pem(path: &Path, source: impl Into<PemError>) -> CredentialsError {
     CredentialsError::InvalidPem {
         path: path.to_owned(),
-        source,
+        source: source.into(),
     }
 }
 
@@ -178,8 +180,8 @@ pub enum CredentialsError {
     InvalidPem {
         /// The file.
         path: PathBuf,
-        /// What the parser said.
-        source: pem::Error,
+        /// What is wrong with it.
+        source: PemError,
     },
     /// The certificate's file holds other things.
     #[error(

@@ -23,11 +23,13 @@ use time::OffsetDateTime;
 use self::files::{Readers, replace};
 
 pub use self::credentials::{Credentials, CredentialsError};
+pub use self::pem::PemError;
 
 mod credentials;
 mod files;
 mod issue;
 pub mod managed;
+mod pem;
 
 /// The names that a development certificate is for unless others are asked for: this machine, and the Service that the
 /// chart makes.

@@ -12,14 +12,14 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, pem, pem::PemObject},
+    pki_types::{CertificateDer, pem::PemObject},
     server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio_rustls::TlsAcceptor;
 
-use crate::certificates::{Credentials, CredentialsError};
+use crate::certificates::{Credentials, CredentialsError, PemError};
 
 /// The certificate's file in the folder, as in a Secret of type `kubernetes.io/tls`
 /// (<https://kubernetes.io/docs/concepts/configuration/secret/#tls-secrets>).
@@ -148,7 +148,7 @@ impl ClientCa {
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|source| TlsError::ReadClientCa {
                 path: path.clone(),
-                source,
+                source: source.into(),
             })?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates {
@@ -205,7 +205,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
         /// What failed.
-        source: pem::Error,
+        source: PemError,
     },
     /// The client CA file holds none.
     #[error(
