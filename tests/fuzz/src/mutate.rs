@@ -5,36 +5,185 @@ use serde_json::{Map, Value};
 
 /// Names of members, and texts, that mean something somewhere.
 const WORDS: &[&str] = &[
-    "", "alice", "bob", "vision", "kube-system", "main", "default", "env", "git-ssh", "auth", "image-pull", "user", "project",
-    "Pod", "Job", "CronJob", "Deployment", "JobSet", "SparkApplication", "Secret", "PodExecOptions", "CREATE", "UPDATE",
-    "DELETE", "CONNECT", "batch", "apps", "jobset.x-k8s.io", "sparkoperator.k8s.io", "ephemeralcontainers", "scale",
-    "metadata", "labels", "annotations", "name", "generateName", "namespace", "ownerReferences", "controller", "apiVersion",
-    "kind", "uid", "group", "operation", "subResource", "userInfo", "username", "groups", "object", "oldObject", "dryRun",
-    "spec", "template", "jobTemplate", "containers", "initContainers", "ephemeralContainers", "volumes", "volumeMounts",
-    "mountPath", "subPath", "env", "envFrom", "value", "valueFrom", "secretKeyRef", "secretRef", "prefix", "command", "args",
-    "imagePullSecrets", "secret", "secretName", "items", "path", "projected", "sources", "optional", "readOnly",
-    "securityContext", "nodeSelector", "kubernetes.io/os", "windows", "kubernetes.io/config.mirror", "sparkConf", "driver",
-    "executor", "data", "stringData", "type", "payload.zip", "gitkey", "known_hosts", "parent", "konduktor",
-    "trainy.ai/secret-owner", "trainy.ai/secret-kind", "trainy.ai/secret-basename", "trainy.ai/user-id",
-    "keyporter.dev/inject", "enabled", "disabled", "keyporter.dev/containers", "keyporter.dev/auth-secret",
-    "keyporter.dev/files", "keyporter.dev/env-secrets", "keyporter.dev/spark-conf-secrets", "keyporter.dev/owner",
-    "keyporter.dev/owner-proof", "keyporter.dev/injected", "keyporter.dev/kind", "keyporter.dev/name", "keyporter.dev/scope",
-    "keyporter.dev/owner-id", "keyporter.dev/layout", "keyporter.dev/executable", "keyporter.dev/expanded",
-    "keyporter.dev/injection", "on-reference", "keyporter.dev/domain", "secret:token", "secret:token/TOKEN",
-    "secret:hugging-face", "secret:none?", "secret:datasets/README:/data/README", "secret:odd/GOOD:/a,secret:tracking/HF_TOKEN:/b",
-    "${secrets.db_password}", "x ${secrets.none?} y", "$(A) ${secrets.tls.key} $$(B)", "$(x ${secrets.db_password})",
-    "hugging-face-2bd806c9", "datasets-2bd806c9", "tracking", "/konduktor/default-secrets", "/konduktor/default-secrets/datasets",
-    "/run/konduktor/git-ssh-secret", "KONDUKTOR_DEFAULT_SECRETS", "GIT_SSH_COMMAND", "AUTH_SECRET", "HF_TOKEN", "PATH",
-    "LD_PRELOAD", "KEYPORTER_REF_1", "key", "secretObject", "storageSecret", "secretKey", "source", "id", "KUBERNETES", "VAULT",
-    "finance", r#"{"a": "b/c"}"#, r#"["a"]"#, "a/b", "../a", "system:serviceaccount:kube-system:job-controller",
+    "",
+    "alice",
+    "bob",
+    "vision",
+    "kube-system",
+    "main",
+    "default",
+    "env",
+    "git-ssh",
+    "auth",
+    "image-pull",
+    "user",
+    "project",
+    "Pod",
+    "Job",
+    "CronJob",
+    "Deployment",
+    "JobSet",
+    "SparkApplication",
+    "Secret",
+    "PodExecOptions",
+    "CREATE",
+    "UPDATE",
+    "DELETE",
+    "CONNECT",
+    "batch",
+    "apps",
+    "jobset.x-k8s.io",
+    "sparkoperator.k8s.io",
+    "ephemeralcontainers",
+    "scale",
+    "metadata",
+    "labels",
+    "annotations",
+    "name",
+    "generateName",
+    "namespace",
+    "ownerReferences",
+    "controller",
+    "apiVersion",
+    "kind",
+    "uid",
+    "group",
+    "operation",
+    "subResource",
+    "userInfo",
+    "username",
+    "groups",
+    "object",
+    "oldObject",
+    "dryRun",
+    "spec",
+    "template",
+    "jobTemplate",
+    "containers",
+    "initContainers",
+    "ephemeralContainers",
+    "volumes",
+    "volumeMounts",
+    "mountPath",
+    "subPath",
+    "env",
+    "envFrom",
+    "value",
+    "valueFrom",
+    "secretKeyRef",
+    "secretRef",
+    "prefix",
+    "command",
+    "args",
+    "imagePullSecrets",
+    "secret",
+    "secretName",
+    "items",
+    "path",
+    "projected",
+    "sources",
+    "optional",
+    "readOnly",
+    "securityContext",
+    "nodeSelector",
+    "kubernetes.io/os",
+    "windows",
+    "kubernetes.io/config.mirror",
+    "sparkConf",
+    "driver",
+    "executor",
+    "data",
+    "stringData",
+    "type",
+    "payload.zip",
+    "gitkey",
+    "known_hosts",
+    "parent",
+    "konduktor",
+    "trainy.ai/secret-owner",
+    "trainy.ai/secret-kind",
+    "trainy.ai/secret-basename",
+    "trainy.ai/user-id",
+    "keyporter.dev/inject",
+    "enabled",
+    "disabled",
+    "keyporter.dev/containers",
+    "keyporter.dev/auth-secret",
+    "keyporter.dev/files",
+    "keyporter.dev/env-secrets",
+    "keyporter.dev/spark-conf-secrets",
+    "keyporter.dev/owner",
+    "keyporter.dev/owner-proof",
+    "keyporter.dev/injected",
+    "keyporter.dev/kind",
+    "keyporter.dev/name",
+    "keyporter.dev/scope",
+    "keyporter.dev/owner-id",
+    "keyporter.dev/layout",
+    "keyporter.dev/executable",
+    "keyporter.dev/expanded",
+    "keyporter.dev/injection",
+    "on-reference",
+    "keyporter.dev/domain",
+    "secret:token",
+    "secret:token/TOKEN",
+    "secret:hugging-face",
+    "secret:none?",
+    "secret:datasets/README:/data/README",
+    "secret:odd/GOOD:/a,secret:tracking/HF_TOKEN:/b",
+    "${secrets.db_password}",
+    "x ${secrets.none?} y",
+    "$(A) ${secrets.tls.key} $$(B)",
+    "$(x ${secrets.db_password})",
+    "hugging-face-2bd806c9",
+    "datasets-2bd806c9",
+    "tracking",
+    "/konduktor/default-secrets",
+    "/konduktor/default-secrets/datasets",
+    "/run/konduktor/git-ssh-secret",
+    "KONDUKTOR_DEFAULT_SECRETS",
+    "GIT_SSH_COMMAND",
+    "AUTH_SECRET",
+    "HF_TOKEN",
+    "PATH",
+    "LD_PRELOAD",
+    "KEYPORTER_REF_1",
+    "key",
+    "secretObject",
+    "storageSecret",
+    "secretKey",
+    "source",
+    "id",
+    "KUBERNETES",
+    "VAULT",
+    "finance",
+    r#"{"a": "b/c"}"#,
+    r#"["a"]"#,
+    "a/b",
+    "../a",
+    "system:serviceaccount:kube-system:job-controller",
     r#"[{"key": "A", "secretObject": {"key": "db_password", "source": {"type": "KUBERNETES", "id": null}}}]"#,
-    "true", "ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", "metadata", "resourceVersion", "creationTimestamp",
+    "true",
+    "ADDED",
+    "MODIFIED",
+    "DELETED",
+    "BOOKMARK",
+    "ERROR",
+    "metadata",
+    "resourceVersion",
+    "creationTimestamp",
 ];
 
 type Native = fn(&mut [u8], usize, usize) -> usize;
 
 /// Changes a JSON document; what is none, as libFuzzer changes it.
-pub(crate) fn json(data: &mut [u8], size: usize, max_size: usize, seed: u32, native: Native) -> usize {
+pub(crate) fn json(
+    data: &mut [u8],
+    size: usize,
+    max_size: usize,
+    seed: u32,
+    native: Native,
+) -> usize {
     let mut random = Random::new(seed);
     if random.below(4) == 0 {
         return native(data, size, max_size);
@@ -45,11 +194,18 @@ pub(crate) fn json(data: &mut [u8], size: usize, max_size: usize, seed: u32, nat
     for _ in 0..=random.below(3) {
         tree(&mut document, &mut random, max_size, native);
     }
-    put(data, document.to_string().as_bytes(), max_size).unwrap_or_else(|| native(data, size, max_size))
+    put(data, document.to_string().as_bytes(), max_size)
+        .unwrap_or_else(|| native(data, size, max_size))
 }
 
 /// Changes bytes as libFuzzer does, and at times repeats some of them many times.
-pub(crate) fn any(data: &mut [u8], size: usize, max_size: usize, seed: u32, native: Native) -> usize {
+pub(crate) fn any(
+    data: &mut [u8],
+    size: usize,
+    max_size: usize,
+    seed: u32,
+    native: Native,
+) -> usize {
     let mut random = Random::new(seed);
     if size == 0 || random.below(32) != 0 {
         return native(data, size, max_size);
@@ -64,7 +220,13 @@ pub(crate) fn any(data: &mut [u8], size: usize, max_size: usize, seed: u32, nati
 }
 
 /// Changes an archive as libFuzzer does, and then says what its entries now are.
-pub(crate) fn archive(data: &mut [u8], size: usize, max_size: usize, seed: u32, native: Native) -> usize {
+pub(crate) fn archive(
+    data: &mut [u8],
+    size: usize,
+    max_size: usize,
+    seed: u32,
+    native: Native,
+) -> usize {
     let size = any(data, size, max_size, seed, native);
     if seed % 4 != 0 {
         repair(&mut data[..size]);
@@ -82,7 +244,9 @@ fn put(data: &mut [u8], bytes: &[u8], max_size: usize) -> Option<usize> {
 
 fn tree(document: &mut Value, random: &mut Random, max_size: usize, native: Native) {
     let count = count(document);
-    let copy = node(document, &mut random.below(count)).map(|value| value.clone()).unwrap_or_default();
+    let copy = node(document, &mut random.below(count))
+        .map(|value| value.clone())
+        .unwrap_or_default();
     let Some(here) = node(document, &mut random.below(count)) else {
         return;
     };
@@ -90,18 +254,34 @@ fn tree(document: &mut Value, random: &mut Random, max_size: usize, native: Nati
         (0, here) => *here = copy,
         (1, here) => *here = leaf(random),
         (2, Value::Object(members)) => {
-            let name = members.keys().nth(random.below(members.len().max(1))).cloned();
+            let name = members
+                .keys()
+                .nth(random.below(members.len().max(1)))
+                .cloned();
             name.map(|name| members.shift_remove(&name));
         }
-        (2 | 3, Value::Array(items)) if !items.is_empty() => drop(items.remove(random.below(items.len()))),
+        (2 | 3, Value::Array(items)) if !items.is_empty() => {
+            drop(items.remove(random.below(items.len())))
+        }
         (4, Value::Array(items)) => {
             // One in a while very many.
-            let times = if random.below(8) == 0 { 1 << random.below(12) } else { 1 };
-            let value = items.get(random.below(items.len().max(1))).unwrap_or(&copy).clone();
+            let times = if random.below(8) == 0 {
+                1 << random.below(12)
+            } else {
+                1
+            };
+            let value = items
+                .get(random.below(items.len().max(1)))
+                .unwrap_or(&copy)
+                .clone();
             let times = times.min(max_size / (value.to_string().len() + 1));
             items.extend(std::iter::repeat_n(value, times));
         }
-        (_, Value::Array(items)) => items.push(if random.below(2) == 0 { copy } else { leaf(random) }),
+        (_, Value::Array(items)) => items.push(if random.below(2) == 0 {
+            copy
+        } else {
+            leaf(random)
+        }),
         (_, Value::Object(members)) => {
             let value = match random.below(4) {
                 0 => Value::Object(Map::new()),
@@ -161,16 +341,26 @@ fn node<'v>(value: &'v mut Value, number: &mut usize) -> Option<&'v mut Value> {
 fn repair(bytes: &mut [u8]) {
     let number = |bytes: &[u8], at: usize, length: usize| {
         let digits = bytes.get(at..at + length)?;
-        Some(digits.iter().rev().fold(0, |number, digit| number << 8 | usize::from(*digit)))
+        Some(
+            digits
+                .iter()
+                .rev()
+                .fold(0, |number, digit| number << 8 | usize::from(*digit)),
+        )
     };
     let mut at = 0;
-    while let Some(found) = bytes.get(at..).and_then(|rest| rest.windows(4).position(|window| window == b"PK\x01\x02")) {
+    while let Some(found) = bytes
+        .get(at..)
+        .and_then(|rest| rest.windows(4).position(|window| window == b"PK\x01\x02"))
+    {
         let entry = at + found;
         at = entry + 4;
         let Some(local) = number(bytes, entry + 42, 4) else {
             return;
         };
-        let is_local = bytes.get(local..).is_some_and(|rest| rest.starts_with(b"PK\x03\x04"));
+        let is_local = bytes
+            .get(local..)
+            .is_some_and(|rest| rest.starts_with(b"PK\x03\x04"));
         let stored = number(bytes, entry + 10, 2) == Some(0);
         let (Some(name), Some(extra), Some(size), true, true) = (
             number(bytes, local.saturating_add(26), 2),

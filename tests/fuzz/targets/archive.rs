@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 
+#[path = "../src/archive.rs"]
+mod archive;
 #[path = "../src/mutate.rs"]
 #[allow(dead_code, reason = "each target uses one of its ways")]
 mod mutate;
-#[path = "../src/archive.rs"]
-mod archive;
 
 fuzz_target!(|bytes: &[u8]| archive::run(bytes));
 

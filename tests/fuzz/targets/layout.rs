@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 
+#[path = "../src/layout.rs"]
+mod layout;
 #[path = "../src/mutate.rs"]
 #[allow(dead_code, reason = "each target uses one of its ways")]
 mod mutate;
-#[path = "../src/layout.rs"]
-mod layout;
 
 fuzz_target!(|bytes: &[u8]| layout::run(bytes));
 
