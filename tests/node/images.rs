@@ -17,6 +17,8 @@ use crate::{command::run, requirements, support::Result};
 
 /// busybox alone: neither git nor ssh.
 pub(crate) const BARE: &str = "keyporter.test/bare:1";
+/// The same under the name that a manifest's `image: busybox` means.
+const BUSYBOX: &str = "docker.io/library/busybox:latest";
 /// git and ssh, and the shell and tools of Debian.
 pub(crate) const GIT: &str = "keyporter.test/git:1";
 /// git and ssh, and the shell and tools of busybox, as in Alpine's images.
@@ -50,6 +52,7 @@ pub(crate) fn write(archive: &Path) -> Result<()> {
     }
     images.add(PAUSE, &["sleep", "2147483647"], &[bare])?;
     images.add(BARE, &["sh"], &[bare])?;
+    images.add(BUSYBOX, &["sh"], &[bare])?;
     images.add(GIT_BUSYBOX, &["sh"], &[bare, git])?;
     images.add(GIT, &["sh"], &[bare, git, shell])?;
     images.finish()
