@@ -12,6 +12,7 @@ use hyper::service::Service as _;
 use hyper::{Request, StatusCode};
 use hyper_util::service::TowerToHyperService;
 use keyporter::access::Access;
+use keyporter::catalog::confirm::Confirmations;
 use keyporter::catalog::{Catalog, files};
 use keyporter::events::Events;
 use keyporter::inject::owner::Owner;
@@ -49,13 +50,13 @@ impl Called {
 }
 
 /// The webhook's routes, with everything that a standalone one has.
-#[must_use]
 pub fn router(catalog: Catalog, settings: Settings) -> Router {
     webhook::router(Webhook {
         catalog,
         settings: Arc::new(settings),
         metrics: Metrics::new(),
         access: Access::default(),
+        confirmations: Confirmations::default(),
         ownership: Ownership::standalone([7; 32]),
         events: Events::default(),
         complete: Arc::new(AtomicBool::new(true)),

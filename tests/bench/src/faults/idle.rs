@@ -25,7 +25,9 @@ pub(super) async fn run(trial: &mut Trial) -> io::Result<String> {
                 .write_all(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 .await?;
             let mut answer = [0; 1024];
-            stream.read(&mut answer).await?;
+            if stream.read(&mut answer).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
             Ok(stream)
         }
     })
