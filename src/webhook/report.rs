@@ -104,6 +104,7 @@ mod tests {
     #[case::without_metadata(json!({"object": {}}), false)]
     fn pods(#[case] mut request: Value, #[case] reported: bool) {
         request["uid"] = json!("7");
+        request["userInfo"] = json!({"username": "alice"});
         request["operation"] = json!("CREATE");
         request["kind"] = json!({"group": "", "version": "v1", "kind": "Pod"});
         let review = json!({
