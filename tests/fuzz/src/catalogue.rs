@@ -65,7 +65,7 @@ fn decode(bytes: &[u8]) -> Vec<String> {
     }
     match read::<WatchEvent<WatchedSecret>>(bytes, &mut told) {
         Some(WatchEvent::Added(one) | WatchEvent::Modified(one) | WatchEvent::Deleted(one)) => {
-            secrets.push(one)
+            secrets.push(one);
         }
         Some(WatchEvent::Bookmark(_) | WatchEvent::Error(_)) | None => {}
     }

@@ -77,7 +77,7 @@ fn sentence(error: &dyn Error) -> String {
     let mut text = format!("{error:?}: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        text.extend([": ", &error.to_string()]);
         cause = error.source();
     }
     text

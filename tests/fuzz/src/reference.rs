@@ -60,7 +60,7 @@ fn all_of_a_text_is_in_its_pieces(text: &str) {
             Piece::Reference(Stored { key, optional }) => {
                 assert!(is_data_key(key), "{key}");
                 let optional = if optional { "?" } else { "" };
-                together.push_str(&format!("${{secrets.{key}{optional}}}"));
+                together.extend(["${secrets.", key, optional, "}"]);
             }
         }
     }
