@@ -39,7 +39,9 @@ async fn diagnosis(cluster: &Cluster) -> Result<()> {
     let report = check(cluster)?;
     assert!(!report.success, "{report:?}");
     assert!(
-        report.stdout.contains("is accepted without keyporter"),
+        report
+            .stdout
+            .contains("MutatingWebhookConfiguration keyporter: is not there"),
         "{report:?}"
     );
 
