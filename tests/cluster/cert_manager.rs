@@ -68,11 +68,7 @@ async fn life(cluster: &Cluster) -> Result<()> {
 
 async fn installed_and_renewed(plane: &ControlPlane, network: &PodNetwork) -> Result<()> {
     let kubectl = plane.kubectl(ADMIN)?;
-    let helm = Helm::new(
-        &plane.folder().join("helm"),
-        Some(&plane.kubeconfig(ADMIN, Some("system:masters"))?),
-        NAMESPACE,
-    )?;
+    let helm = Helm::of_admin(plane, NAMESPACE)?;
     let arguments = ["install", "keyporter", CHART, MODE, "--create-namespace"];
     helm.run(&arguments)?.ok()?;
 

@@ -168,11 +168,7 @@ async fn the_same_each_time(cluster: &Cluster) -> Result<()> {
 async fn life(cluster: &Cluster) -> Result<()> {
     let plane = ControlPlane::start(cluster.binaries().clone()).await?;
     let kubectl = plane.kubectl(ADMIN)?;
-    let helm = Helm::new(
-        &plane.folder().join("helm"),
-        Some(&plane.kubeconfig(ADMIN, Some("system:masters"))?),
-        NAMESPACE,
-    )?;
+    let helm = Helm::of_admin(&plane, NAMESPACE)?;
     helm.run(&["lint", "--strict", CHART])?.ok()?;
     kubectl.run(&["create", "namespace", NAMESPACE])?.ok()?;
     let restricted = "pod-security.kubernetes.io/enforce=restricted";
@@ -281,7 +277,7 @@ async fn makes_pods_under_the_restricted_standard(plane: &ControlPlane) -> Resul
 
 /// keyporter itself, with the rights of the chart's account alone. It is ready when it has made its CA, and written it into
 /// the chart's webhook configurations.
-async fn start(plane: &ControlPlane) -> Result<Keyporter> {
+pub(crate) async fn start(plane: &ControlPlane) -> Result<Keyporter> {
     let names = ["keyporter", "keyporter-secret-owner-stamp"].map(str::to_owned);
     let binary = env!("CARGO_BIN_EXE_keyporter");
     let mut keyporter =

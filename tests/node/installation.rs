@@ -1,6 +1,6 @@
 //! The chart on the node: installed by the real Helm, from the image that the tests build, as an administrator does it.
 
-use std::{fmt::Write, path::PathBuf, time::Duration};
+use std::{fmt::Write, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt, api::LogParams};
@@ -37,9 +37,8 @@ pub(crate) struct Installation {
 impl Installation {
     /// Installs the chart and returns when its pods are ready and its policies in force.
     pub(crate) async fn start(plane: &ControlPlane) -> Result<Self> {
-        let kubeconfig: PathBuf = plane.kubeconfig(ADMIN, Some("system:masters"))?;
         let installation = Self {
-            helm: Helm::new(&plane.folder().join("helm"), Some(&kubeconfig), NAMESPACE)?,
+            helm: Helm::of_admin(plane, NAMESPACE)?,
             kubectl: plane.kubectl(ADMIN)?.within(NAMESPACE),
             admin: plane.admin(),
         };

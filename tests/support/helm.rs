@@ -5,7 +5,11 @@ use std::{
     process::Command,
 };
 
-use super::{Result, kubectl::Outcome};
+use super::{
+    Result,
+    control_plane::{ADMIN, ControlPlane},
+    kubectl::Outcome,
+};
 
 /// The chart.
 pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/helm/keyporter");
@@ -39,6 +43,12 @@ impl Helm {
             folder: folder.to_owned(),
             namespace: namespace.to_owned(),
         })
+    }
+
+    /// The administrator's, on a cluster.
+    pub(crate) fn of_admin(plane: &ControlPlane, namespace: &str) -> Result<Self> {
+        let kubeconfig = plane.kubeconfig(ADMIN, Some("system:masters"))?;
+        Self::new(&plane.folder().join("helm"), Some(&kubeconfig), namespace)
     }
 
     /// Runs `helm ARGUMENTS`.

@@ -11,12 +11,13 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    chart,
     harness::Cluster,
     support::{
         Result,
         control_plane::{ADMIN, ControlPlane},
         helm::{CHART, Helm},
-        keyporter::{Keyporter, USER},
+        keyporter::Keyporter,
         kubectl::Kubectl,
         objects, wait_for,
     },
@@ -52,18 +53,10 @@ impl Installation {
     pub(super) async fn new(cluster: &Cluster) -> Result<Self> {
         let plane = ControlPlane::start(cluster.binaries().clone()).await?;
         let kubectl = plane.kubectl(ADMIN)?;
-        let helm = Helm::new(
-            &plane.folder().join("helm"),
-            Some(&plane.kubeconfig(ADMIN, Some("system:masters"))?),
-            NAMESPACE,
-        )?;
+        let helm = Helm::of_admin(&plane, NAMESPACE)?;
         helm.run(&["install", "keyporter", CHART, "--create-namespace"])?
             .ok()?;
-        let names = ["keyporter", "keyporter-secret-owner-stamp"].map(str::to_owned);
-        let binary = env!("CARGO_BIN_EXE_keyporter");
-        let mut keyporter =
-            Keyporter::self_managed(&plane, binary.as_ref(), "check", USER, &names, &[])?;
-        keyporter.start_again().await?;
+        let keyporter = chart::start(&plane).await?;
         // There is no network of pods.
         keyporter.call_directly(&plane.admin(), "keyporter").await?;
         let installation = Self {
