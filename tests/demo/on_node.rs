@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, ResourceExt, api::LogParams};
+use kube::{Api, ResourceExt};
 
 use crate::{
     examples::{self, NAMESPACE},
@@ -48,8 +48,9 @@ pub(crate) async fn show(requirements: &Requirements) -> Result<()> {
         Ok(matches!(&*phase, "Succeeded" | "Failed").then_some(phase))
     })
     .await?;
-    println!("$ kubectl logs job/{}    # as alice", job.name_any());
-    print!("{}", pods.logs(&name, &LogParams::default()).await?);
+    let what = format!("job/{}", job.name_any());
+    println!("$ kubectl logs {what}    # as alice");
+    print!("{}", alice.run(&["logs", &what])?.ok()?);
     println!("\nThe pod ended: {phase}. The node and all on it are gone in a moment.");
     if phase != "Succeeded" {
         return Err("the Job failed".into());
