@@ -11,7 +11,10 @@ use kube::{
 };
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    time::sleep,
+};
 
 use crate::{
     command_line::Run,
@@ -72,14 +75,17 @@ async fn of_the_hook(cluster: &Cluster) -> Result<()> {
         assert_nothing_is_left(cluster).await?;
     }
 
-    // Somebody stops it: a kubelet, or whoever waits no longer.
-    let child = run(&["--timeout=60s"])?;
-    pod_of_trial(cluster, NAMESPACE).await?;
-    let id = child.id().ok_or("it has ended")?;
-    Command::new("kill").arg(id.to_string()).status().await?;
-    let stopped = ended(child).await?;
-    assert_eq!(stopped.stderr, "error: interrupted\n", "{stopped:?}");
-    assert_nothing_is_left(cluster).await?;
+    // Somebody stops it: a kubelet, or whoever waits no longer. The answer to a creation may be on its way then.
+    for late in [0, 2, 5, 10, 20, 50, 100] {
+        let child = run(&["--timeout=60s"])?;
+        pod_of_trial(cluster, NAMESPACE).await?;
+        sleep(Duration::from_millis(late)).await;
+        let id = child.id().ok_or("it has ended")?;
+        Command::new("kill").arg(id.to_string()).status().await?;
+        let stopped = ended(child).await?;
+        assert_eq!(stopped.stderr, "error: interrupted\n", "{stopped:?}");
+        assert_nothing_is_left(cluster).await?;
+    }
 
     // Elsewhere it may do nothing.
     let elsewhere = ended(start(cluster, ACCOUNT, &["-n", "default"])?).await?;

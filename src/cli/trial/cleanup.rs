@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a trial has made so far.
 pub(super) struct Made {
-    client: Client,
+    pub(super) client: Client,
     pub(super) namespace: String,
     /// With it everything goes.
     pub(super) whole_namespace: bool,

@@ -1,6 +1,7 @@
 //! `keyporter trial`: whether an installation gives a pod its secrets, tried with a real one.
 
 mod cleanup;
+mod interruption;
 mod look;
 mod objects;
 mod pod;

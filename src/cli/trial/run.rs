@@ -1,6 +1,6 @@
 //! `keyporter trial run`: makes the secrets and the pod, and tells what came of them.
 
-use std::{error::Error, future::pending, time::Duration};
+use std::{error::Error, time::Duration};
 
 use clap::{Args, ValueEnum};
 use k8s_openapi::api::core::v1;
@@ -11,14 +11,12 @@ use kube::{
 };
 use serde_json::Value;
 use thiserror::Error as ThisError;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, sleep},
-};
+use tokio::time::Instant;
 use tracing::{Dispatch, instrument::WithSubscriber};
 
 use super::{
     cleanup::Made,
+    interruption::Interruption,
     objects::{self, TrialSecret, creation, pods},
     pod::{Stand, in_one_line, recorded},
 };
@@ -95,7 +93,7 @@ fn image(image: &str) -> Result<String, String> {
 
 /// Why the trial came to nothing.
 #[derive(Debug, ThisError)]
-enum TrialError {
+pub(super) enum TrialError {
     #[error("no scratch namespace can be made: {0}; name one that is opted in with --namespace")]
     Namespace(#[source] RequestError),
     #[error("{0}")]
@@ -145,11 +143,11 @@ impl Run {
         }
         let client = self.place.client("").await?;
         let caller = Caller::ask(&client).await?;
+        let mut interruption = Interruption::listen();
         let mut made = self.place_for_it(&client).await?;
-        let outcome = tokio::select! {
-            outcome = self.tried(&client, &caller, &mut made) => outcome,
-            () = interrupted() => Err(TrialError::Interrupted),
-        };
+        let outcome = self
+            .tried(&client, &caller, &mut made, &mut interruption)
+            .await;
         made.remove().await;
         outcome?;
         println!("the pod has the variable and the file, byte for byte");
@@ -181,10 +179,12 @@ impl Run {
         client: &Client,
         caller: &Caller,
         made: &mut Made,
+        interruption: &mut Interruption,
     ) -> Result<(), TrialError> {
         let deadline = Instant::now() + self.timeout;
         let secrets = TrialSecret::both(&made.namespace, &caller.username)?;
         for secret in &secrets {
+            interruption.check().await?;
             make_secret(client, made, secret).await?;
         }
         println!(
@@ -198,26 +198,28 @@ impl Run {
         let pod = objects::pod(&self.image, self.pull_policy.as_str(), &secrets);
         let wanted = secrets.each_ref().map(|secret| secret.name);
         let name = self
-            .make_pod(client, made, (&pod, &wanted), caller, deadline)
+            .make_pod(made, (&pod, &wanted), caller, deadline, interruption)
             .await?;
         println!("pod {name} made, and keyporter gave it both");
-        self.watch(client, made, &name, deadline).await
+        self.watch(client, made, &name, deadline, interruption)
+            .await
     }
 
     /// Made is the pod only once it gets everything: keyporter hears of a new secret a moment after the API server has
     /// it, and each replica by itself.
     async fn make_pod(
         &self,
-        client: &Client,
         made: &mut Made,
         (pod, wanted): (&Value, &[&str]),
         caller: &Caller,
         deadline: Instant,
+        interruption: &mut Interruption,
     ) -> Result<String, TrialError> {
         let requests = pods(&made.namespace);
+        let client = made.client.clone();
         let create = async |dry_run| {
             let body = pod.to_string().into_bytes();
-            ask::<Value>(client, requests.create(&creation(dry_run), body)).await
+            ask::<Value>(&client, requests.create(&creation(dry_run), body)).await
         };
         loop {
             let would_be = match create(true).await {
@@ -227,6 +229,7 @@ impl Run {
             };
             let given = would_be.as_ref().and_then(recorded);
             let absent = absent(wanted, given.as_deref());
+            interruption.check().await?;
             if would_be.is_some() && absent.is_empty() {
                 let pod = create(false).await.map_err(TrialError::Refused)?;
                 let name = named(&pod).map_err(TrialError::Refused)?;
@@ -252,7 +255,7 @@ impl Run {
                     },
                 });
             }
-            sleep(PAUSE).await;
+            interruption.pause(PAUSE).await?;
         }
     }
 
@@ -262,6 +265,7 @@ impl Run {
         made: &Made,
         name: &str,
         deadline: Instant,
+        interruption: &mut Interruption,
     ) -> Result<(), TrialError> {
         loop {
             let request = pods(&made.namespace).get(name, &GetParams::default());
@@ -277,7 +281,7 @@ impl Run {
                     let told = with_events(client, &made.namespace, name, reason).await;
                     return Err(TrialError::Slow(self.timeout, told));
                 }
-                Stand::Waits(_) => sleep(PAUSE).await,
+                Stand::Waits(_) => interruption.pause(PAUSE).await?,
             }
         }
     }
@@ -348,16 +352,4 @@ async fn with_events(client: &Client, namespace: &str, pod: &str, reason: String
         .chain(newest)
         .collect::<Vec<_>>()
         .join("; ")
-}
-
-/// Whoever ends the program, a person or a kubelet, has things taken away first.
-async fn interrupted() {
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => drop(signal.recv().await),
-        Err(_) => pending().await,
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-    }
 }
