@@ -20,6 +20,7 @@
 //! assert_eq!(printed, "# first\nkind: Pod\n---\nkind: Job\nspec:\n  suspend: true\n");
 //! ```
 
+mod json;
 mod objects;
 mod read;
 mod split;

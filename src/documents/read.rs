@@ -53,6 +53,11 @@ impl Document<'_> {
 
     /// Reads the document into a type, without a copy of what that type skips.
     pub fn read<T: DeserializeOwned>(&self, file: &str) -> Result<T, DocumentError> {
+        if self.is_json
+            && let Ok(value) = serde_json::from_str(self.text)
+        {
+            return Ok(value);
+        }
         serde_saphyr::from_str_with_options(self.text, options())
             .map_err(|error| self.error(file, &error))
     }

@@ -1,6 +1,6 @@
 //! Where one document ends and the next begins.
 
-use serde::de::IgnoredAny;
+use super::json::Unambiguous;
 
 /// The documents of a text, and what stands around them.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Document<'a> {
     /// Where `text` begins: lines, and in its first line characters, before it.
     pub(super) lines_before: usize,
     pub(super) columns_before: usize,
+    /// Whether it is JSON in which no key stands twice, which is read quicker than YAML.
+    pub(super) is_json: bool,
 }
 
 impl<'a> Documents<'a> {
@@ -178,6 +180,7 @@ impl Splitter<'_> {
             text: slice(self.input, open.offset, end),
             lines_before: open.lines_before,
             columns_before: open.columns_before,
+            is_json: false,
         };
         self.lead = end;
         split_json(document, &mut self.documents);
@@ -196,16 +199,18 @@ impl Open {
 }
 
 /// Takes apart JSON texts that follow each other without separators, as jq writes them and kubectl reads them.
-fn split_json<'a>(whole: Document<'a>, documents: &mut Vec<Document<'a>>) {
-    let ends = json_ends(whole.text);
-    let Some((last, others)) = ends.split_last().filter(|(_, others)| !others.is_empty()) else {
+fn split_json<'a>(mut whole: Document<'a>, documents: &mut Vec<Document<'a>>) {
+    let texts = json_texts(whole.text);
+    let Some((last, others)) = texts.split_last().filter(|(_, others)| !others.is_empty()) else {
+        whole.is_json = texts.iter().any(|text| text.is_unambiguous);
         documents.push(whole);
         return;
     };
     let mut start = 0;
     let mut lines_before = whole.lines_before;
-    for end in others.iter().chain([last]) {
-        let end = if end == last { whole.text.len() } else { *end };
+    for one in others.iter().chain([last]) {
+        let is_last = one.end == last.end;
+        let end = if is_last { whole.text.len() } else { one.end };
         let piece = slice(whole.text, start, end);
         let text = piece.trim_start();
         let lead = slice(piece, 0, piece.len() - text.len());
@@ -222,26 +227,36 @@ fn split_json<'a>(whole: Document<'a>, documents: &mut Vec<Document<'a>>) {
                 lines_before
             },
             columns_before: if start == 0 { whole.columns_before } else { 0 },
+            is_json: one.is_unambiguous,
         });
         lines_before += lines(text);
         start = end;
     }
 }
 
-/// Where each of several JSON texts ends; nothing where the text is something else.
-fn json_ends(text: &str) -> Vec<usize> {
+/// One of several JSON texts.
+struct JsonText {
+    end: usize,
+    is_unambiguous: bool,
+}
+
+/// The JSON texts that follow each other; nothing where the text is something else.
+fn json_texts(text: &str) -> Vec<JsonText> {
     if !text.trim_start().starts_with('{') {
         return Vec::new();
     }
-    let mut texts = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
-    let mut ends = Vec::new();
+    let mut texts = serde_json::Deserializer::from_str(text).into_iter();
+    let mut found = Vec::new();
     while let Some(one) = texts.next() {
-        if one.is_err() {
+        let Ok(Unambiguous(is_unambiguous)) = one else {
             return Vec::new();
-        }
-        ends.push(texts.byte_offset());
+        };
+        found.push(JsonText {
+            end: texts.byte_offset(),
+            is_unambiguous,
+        });
     }
-    ends
+    found
 }
 
 /// `---` or `...` at the start of a line, alone or followed by a blank.
