@@ -4,32 +4,35 @@
 //! in it are skipped; so a volume of the kubelet, where all names are links into `..data`, is read once.
 
 mod find;
+mod read;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::fs;
 use std::io;
+use std::num::NonZero;
 use std::os::unix::fs::MetadataExt as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::str;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
-use kube::Resource;
 use thiserror::Error;
-use zeroize::Zeroizing;
 
+use self::read::Spot;
 pub use self::watch::{FileWatch, watch};
 
-use super::decode::{Flaw, NamespaceHead, Object, WatchedSecret};
+use super::decode::Flaw;
 use super::index::{Catalog, Source};
-use crate::documents::{Document, DocumentError, Documents};
+use crate::documents::DocumentError;
 use crate::inject::secret::Description;
 
 /// What was read.
 #[derive(Debug)]
 pub struct Loaded {
     /// All Secrets, also those that are not keyporter's.
-    pub secrets: Vec<WatchedSecret>,
+    pub secrets: Vec<Description>,
     /// The domains of namespaces, by the namespaces' names.
     pub domains: BTreeMap<String, String>,
     /// How each file looked right before it was read.
@@ -44,8 +47,8 @@ impl Loaded {
     /// What the caller may want to tell a person.
     #[must_use]
     pub fn warning(&self, catalog: &Catalog) -> Option<LoadWarning> {
-        let ours = |secret: &WatchedSecret| {
-            catalog.is_store(secret.object()) || Description::from(secret.clone()).read().is_some()
+        let ours = |secret: &Description| {
+            catalog.is_store(&secret.object) || secret.clone().read().is_some()
         };
         if self.secrets.is_empty() {
             Some(LoadWarning::NoSecrets {
@@ -61,7 +64,7 @@ impl Loaded {
 
     /// Says that all namespaces that have Secrets here belong to this domain, and `namespace` too.
     pub fn set_domain(&mut self, domain: &str, namespace: &str) {
-        let namespaces = self.secrets.iter().map(WatchedSecret::namespace);
+        let namespaces = self.secrets.iter().map(|secret| secret.namespace.as_str());
         let namespaces: BTreeSet<_> = namespaces.chain([namespace]).collect();
         self.domains = namespaces
             .into_iter()
@@ -170,22 +173,70 @@ impl fmt::Display for Place {
 /// passed over, lists are taken apart, and Secrets without a namespace get the default one.
 pub fn load(paths: &[PathBuf], default_namespace: &str) -> Result<Loaded, LoadError> {
     let files = find::files(paths)?;
-    let mut reader = Reader {
-        default_namespace,
+    let read: Vec<Result<_, LoadError>> = side_by_side(&files, |file| {
+        let stamp = stamp(file);
+        Ok((stamp, read::file(file, default_namespace)?))
+    });
+    let mut loaded = Loaded {
         secrets: Vec::new(),
         domains: BTreeMap::new(),
-        places: HashMap::new(),
+        stamps: Vec::with_capacity(files.len()),
     };
-    let mut stamps = Vec::with_capacity(files.len());
-    for file in &files {
-        stamps.push(stamp(file));
-        reader.file(file)?;
+    let mut spots = Vec::new();
+    for (file, one) in files.iter().zip(read) {
+        let (stamp, found) = one?;
+        loaded.stamps.push(stamp);
+        loaded.domains.extend(found.domains);
+        for (secret, spot) in found.secrets {
+            loaded.secrets.push(secret);
+            spots.push((file.as_path(), spot));
+        }
     }
-    Ok(Loaded {
-        secrets: reader.secrets,
-        domains: reader.domains,
-        stamps,
-    })
+    twice(&loaded.secrets, &spots).map_or(Ok(loaded), Err)
+}
+
+/// That two Secrets have one name, if it is so.
+fn twice(secrets: &[Description], spots: &[(&Path, Spot)]) -> Option<LoadError> {
+    let mut seen = HashMap::with_capacity(secrets.len());
+    for (secret, second) in secrets.iter().zip(spots) {
+        let name = (secret.namespace.as_str(), secret.object.as_str());
+        if let Some(first) = seen.insert(name, second) {
+            let place = |(file, spot): &(&Path, Spot)| Box::new(spot.place(file));
+            return Some(LoadError::Twice {
+                namespace: secret.namespace.clone(),
+                object: secret.object.clone(),
+                first: place(first),
+                second: place(second),
+            });
+        }
+    }
+    None
+}
+
+/// Reads files on all cores, as nothing else begins before they are read. The results are in the order of the files.
+fn side_by_side<T: Send>(files: &[PathBuf], read: impl Fn(&Path) -> T + Sync) -> Vec<T> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    if threads.min(files.len()) <= 1 {
+        return files.iter().map(|file| read(file)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let take = || files.get(next.fetch_add(1, Ordering::Relaxed));
+        let mut done = Vec::new();
+        while let Some(file) = take() {
+            done.push((file, read(file)));
+        }
+        done
+    };
+    let mut done: HashMap<&PathBuf, T> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.min(files.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        let done = joined.map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)));
+        done.flatten().collect()
+    });
+    files.iter().filter_map(|file| done.remove(file)).collect()
 }
 
 /// How the files look that [`load`] would read; nothing where it would fail.
@@ -205,94 +256,6 @@ fn stamp(file: &Path) -> Stamp {
             seen.ctime_nsec(),
         ],
     ))
-}
-
-struct Reader<'a> {
-    default_namespace: &'a str,
-    secrets: Vec<WatchedSecret>,
-    domains: BTreeMap<String, String>,
-    /// Where the Secret of a namespace and name stands.
-    places: HashMap<(String, String), Place>,
-}
-
-impl Reader<'_> {
-    fn file(&mut self, path: &Path) -> Result<(), LoadError> {
-        let bytes = Zeroizing::new(fs::read(path).map_err(|source| unreadable(path, source))?);
-        let text = str::from_utf8(&bytes).map_err(|_| LoadError::NotText(path.to_owned()))?;
-        for document in &Documents::split(text) {
-            let object = document.read(&path.display().to_string())?;
-            self.object(object, path, document)?;
-        }
-        Ok(())
-    }
-
-    fn object(
-        &mut self,
-        object: Object,
-        path: &Path,
-        document: &Document<'_>,
-    ) -> Result<(), LoadError> {
-        match (object.api_version.as_str(), object.kind.as_str()) {
-            ("v1", "Secret") => self.secret(object.secret, path, document),
-            ("v1", "Namespace") => {
-                self.namespace(&NamespaceHead::of(object));
-                Ok(())
-            }
-            // The items of a typed list do not name their kind.
-            ("v1", "SecretList") => {
-                let mut secrets = object.items.into_iter().map(|item| item.secret);
-                secrets.try_for_each(|secret| self.secret(secret, path, document))
-            }
-            ("v1", "NamespaceList") => {
-                let items = object.items.into_iter().map(NamespaceHead::of);
-                items.for_each(|namespace| self.namespace(&namespace));
-                Ok(())
-            }
-            ("v1", "List") => {
-                let mut items = object.items.into_iter();
-                items.try_for_each(|item| self.object(item, path, document))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn namespace(&mut self, namespace: &NamespaceHead) {
-        if let Some(domain) = namespace.domain() {
-            let name = namespace.name().to_owned();
-            self.domains.insert(name, domain.to_owned());
-        }
-    }
-
-    fn secret(
-        &mut self,
-        mut secret: WatchedSecret,
-        path: &Path,
-        document: &Document<'_>,
-    ) -> Result<(), LoadError> {
-        let place = Place {
-            file: path.to_owned(),
-            document: document.number,
-            line: document.line,
-        };
-        if let Some(flaw) = secret.flaw() {
-            return Err(LoadError::Flawed { place, flaw });
-        }
-        if secret.namespace().is_empty() {
-            secret.meta_mut().namespace = Some(self.default_namespace.to_owned());
-        }
-        let name = (secret.namespace().to_owned(), secret.object().to_owned());
-        if let Some(first) = self.places.insert(name.clone(), place.clone()) {
-            let (namespace, object) = name;
-            return Err(LoadError::Twice {
-                namespace,
-                object,
-                first: Box::new(first),
-                second: Box::new(place),
-            });
-        }
-        self.secrets.push(secret);
-        Ok(())
-    }
 }
 
 fn unreadable(path: &Path, source: io::Error) -> LoadError {
@@ -335,7 +298,7 @@ mod tests {
     }
 
     fn names(loaded: &Loaded) -> Vec<String> {
-        let name = |secret: &WatchedSecret| format!("{}/{}", secret.namespace(), secret.object());
+        let name = |secret: &Description| format!("{}/{}", secret.namespace, secret.object);
         loaded.secrets.iter().map(name).collect()
     }
 
