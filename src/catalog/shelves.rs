@@ -44,9 +44,11 @@ pub(super) struct Namespaces {
 #[derive(Debug, Default)]
 pub(super) struct Namespace {
     project: Arc<Shelf>,
-    users: HashMap<Box<str>, Arc<Shelf>>,
+    users: HashMap<Arc<str>, Arc<Shelf>>,
     /// Whose each secret of a user is, by object name.
     owners: HashMap<Box<str>, Arc<str>>,
+    /// The users, by what of their ids stands in names. Two may share that.
+    ids: HashMap<Box<str>, Vec<Arc<str>>>,
     /// Broken secrets that say neither whose they are nor that they are the project's, by object name.
     orphans: Vec<Arc<Broken>>,
 }
@@ -135,13 +137,13 @@ impl Namespace {
     pub(super) fn of<'a>(items: impl Iterator<Item = &'a Item>) -> Self {
         let mut namespace = Self::default();
         for item in items {
-            namespace.own(item);
             match (item, namespace.shelf(item)) {
                 (Item::Usable(secret), Some(target)) => target.secrets.push(Arc::clone(secret)),
                 (Item::Broken(broken), Some(target)) => target.broken.push(Arc::clone(broken)),
                 (Item::Broken(broken), None) => namespace.orphans.push(Arc::clone(broken)),
                 (Item::Usable(_), None) => {}
             }
+            namespace.own(item);
         }
         for shelf in namespace.users.values_mut().chain([&mut namespace.project]) {
             let shelf = Arc::make_mut(shelf);
@@ -160,18 +162,21 @@ impl Namespace {
     }
 
     fn put(&mut self, item: &Item) {
-        self.own(item);
         match (item, self.shelf(item)) {
             (Item::Usable(secret), Some(target)) => insert(&mut target.secrets, secret, by_age),
             (Item::Broken(broken), Some(target)) => insert(&mut target.broken, broken, by_object),
             (Item::Broken(broken), None) => insert(&mut self.orphans, broken, by_object),
             (Item::Usable(_), None) => {}
         }
+        self.own(item);
     }
 
+    /// Notes whose a secret is that stands on a shelf.
     fn own(&mut self, item: &Item) {
-        if let Place::User(owner) = item.place() {
-            self.owners.insert(item.object().into(), owner.into());
+        if let Place::User(owner) = item.place()
+            && let Some((owner, _)) = self.users.get_key_value(owner)
+        {
+            self.owners.insert(item.object().into(), Arc::clone(owner));
         }
     }
 
@@ -187,6 +192,13 @@ impl Namespace {
             && self.users.get(owner).is_some_and(|shelf| is_bare(shelf))
         {
             self.users.remove(owner);
+            let id = id_in_names(owner);
+            if let Some(owners) = self.ids.get_mut(id.as_str()) {
+                owners.retain(|one| **one != *owner);
+                if owners.is_empty() {
+                    self.ids.remove(id.as_str());
+                }
+            }
         }
     }
 
@@ -194,12 +206,8 @@ impl Namespace {
     /// whoever asks for another's learns nothing of which there are.
     fn reserved(&self, object: &str) -> Option<Arc<str>> {
         let (_, id) = object.rsplit_once('-')?;
-        if id.len() != OWNER_ID_IN_NAMES || self.is_projects(object) {
-            return None;
-        }
-        let mut owners = self.users.keys();
-        let owner = owners.find(|owner| name::owner_id(owner).starts_with(id))?;
-        Some(Arc::from(owner.as_ref()))
+        let owner = self.ids.get(id)?.first()?;
+        (!self.is_projects(object)).then(|| Arc::clone(owner))
     }
 
     fn is_projects(&self, object: &str) -> bool {
@@ -214,7 +222,10 @@ impl Namespace {
             Place::Project => &mut self.project,
             Place::User(owner) => {
                 if !self.users.contains_key(owner) {
-                    self.users.insert(owner.into(), Arc::default());
+                    let name: Arc<str> = owner.into();
+                    let ids = self.ids.entry(id_in_names(owner).into()).or_default();
+                    ids.push(Arc::clone(&name));
+                    self.users.insert(name, Arc::default());
                 }
                 self.users.get_mut(owner)?
             }
@@ -226,6 +237,13 @@ impl Namespace {
     fn is_empty(&self) -> bool {
         is_bare(&self.project) && self.users.is_empty() && self.orphans.is_empty()
     }
+}
+
+/// What of an owner's id stands in the names of secrets.
+fn id_in_names(owner: &str) -> String {
+    let mut id = name::owner_id(owner);
+    id.truncate(OWNER_ID_IN_NAMES);
+    id
 }
 
 fn is_bare(shelf: &Shelf) -> bool {
