@@ -390,11 +390,12 @@ pub struct Report<'a> {
     pub passed_over: Vec<(&'a Secret, Reason<'a>)>,
     /// What the requester is to know.
     pub warnings: Vec<Warning<'a>>,
+    /// The secrets and stores of which the pod has anything, each once.
+    pub in_effect: Vec<Source<'a>>,
 }
 
 impl<'a> Report<'a> {
-    /// The secrets and stores of which the pod has anything, each once.
-    pub fn in_effect(&self) -> impl Iterator<Item = Source<'a>> {
+    fn find_in_effect(&self) -> Vec<Source<'a>> {
         let mut seen = HashSet::new();
         let placed = self
             .placements
@@ -407,6 +408,7 @@ impl<'a> Report<'a> {
         placed
             .chain(referred)
             .filter(move |source| seen.insert(source.object()))
+            .collect()
     }
 }
 
@@ -477,6 +479,7 @@ pub fn decide<'a>(
             referrals: references.referrals,
             passed_over: selection.passed_over,
             warnings: selection.warnings,
+            in_effect: vec![],
         },
         changes,
         marks: Marks::default(),
@@ -485,7 +488,7 @@ pub fn decide<'a>(
     };
     plan.report.placements = std::mem::take(&mut plan.changes.placements);
     plan.report.remember(pod, visible);
-    let placed = plan.report.in_effect().next().is_some();
+    let placed = !plan.report.in_effect.is_empty();
     if placed {
         plan.mark();
     }
@@ -592,22 +595,26 @@ fn warn_of_pod<'a>(selection: &mut Selection<'a>, pod: &'a Pod<'a>, wishes: &Wis
 }
 
 impl<'a> Report<'a> {
-    /// Adds what an earlier pass put in the place of references, and takes what came by reference from what did not come.
+    /// Finds what is in effect, also of what an earlier pass put in the place of references, and takes what came by reference
+    /// from what did not come.
     fn remember(&mut self, pod: &'a Pod<'a>, visible: Visible<'a>) {
         let metadata = pod.metadata.as_ref();
         let record = metadata.and_then(|metadata| metadata.annotations.get(names::INJECTED));
         let earlier = record.map(|record| reference::earlier(&pod.spec, record, visible));
         let is_file = |placement: &Placement<'_>| matches!(placement.result, Ok(Way::KeyFile(_)));
+        self.in_effect = self.find_in_effect();
         if earlier.is_none() && self.referrals.is_empty() && !self.placements.iter().any(is_file) {
             return;
         }
-        let mut come: HashSet<_> = self.in_effect().map(Source::object).collect();
+        let in_effect = self.in_effect.iter().copied();
+        let mut come: HashSet<_> = in_effect.map(Source::object).collect();
         let mut earlier = earlier.unwrap_or_default();
         earlier.retain(|one| !come.contains(one.source.object()));
         come.extend(earlier.iter().map(|one| one.source.object()));
         self.referrals.append(&mut earlier);
         self.passed_over
             .retain(|(secret, _)| !come.contains(&*secret.object));
+        self.in_effect = self.find_in_effect();
     }
 }
 
@@ -617,7 +624,7 @@ impl Plan<'_> {
         let nothing = Metadata::default();
         let metadata = self.metadata.unwrap_or(&nothing);
         let owner = self.report.owner.and_then(|owner| owner.name);
-        let record = record::write(self.report.in_effect(), metadata, owner);
+        let record = record::write(&self.report.in_effect, metadata, owner);
         if record.omitted > 0 {
             let warning = Warning::RecordShortened(record.omitted);
             self.report.warnings.push(warning);

@@ -279,30 +279,31 @@ pub struct Volume<'a> {
     #[serde(borrow, default)]
     pub projected: Option<Projected<'a>>,
     #[serde(borrow, default)]
-    azure_file: Option<Storage<'a>>,
+    azure_file: Option<Box<Storage<'a>>>,
     #[serde(borrow, default)]
-    cephfs: Option<Storage<'a>>,
+    cephfs: Option<Box<Storage<'a>>>,
     #[serde(borrow, default)]
-    cinder: Option<Storage<'a>>,
+    cinder: Option<Box<Storage<'a>>>,
     #[serde(borrow, default)]
-    csi: Option<Storage<'a>>,
+    csi: Option<Box<Storage<'a>>>,
     #[serde(borrow, default, rename = "flexVolume")]
-    flex: Option<Storage<'a>>,
+    flex: Option<Box<Storage<'a>>>,
     #[serde(borrow, default)]
-    iscsi: Option<Storage<'a>>,
+    iscsi: Option<Box<Storage<'a>>>,
     #[serde(borrow, default)]
-    nfs: Option<Storage<'a>>,
+    nfs: Option<Box<Storage<'a>>>,
     #[serde(borrow, default)]
-    persistent_volume_claim: Option<Storage<'a>>,
+    persistent_volume_claim: Option<Box<Storage<'a>>>,
     #[serde(borrow, default)]
-    rbd: Option<Storage<'a>>,
+    rbd: Option<Box<Storage<'a>>>,
     #[serde(borrow, default, rename = "scaleIO")]
-    scale_io: Option<Storage<'a>>,
+    scale_io: Option<Box<Storage<'a>>>,
     #[serde(borrow, default)]
-    storageos: Option<Storage<'a>>,
+    storageos: Option<Box<Storage<'a>>>,
 }
 
-/// A volume source outside of the API server. What matters of it is the same for all.
+/// A volume source outside of the API server. What matters of it is the same for all. Boxed, as there are many kinds and
+/// hardly a volume of any.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Storage<'a> {
@@ -382,7 +383,7 @@ impl<'a> Volume<'a> {
             &self.scale_io,
             &self.storageos,
         ];
-        all.into_iter().flatten()
+        all.into_iter().flatten().map(Box::as_ref)
     }
 }
 

@@ -32,8 +32,8 @@ pub(super) struct Record {
 
 /// Writes the record. It never makes the annotations larger than the API server takes: a pod with thousands of secrets
 /// is worth more than its complete record.
-pub(super) fn write<'a>(
-    secrets: impl Iterator<Item = Source<'a>>,
+pub(super) fn write(
+    secrets: &[Source<'_>],
     metadata: &Metadata<'_>,
     owner: Option<&str>,
 ) -> Record {
@@ -59,7 +59,7 @@ pub(super) fn write<'a>(
     }
 }
 
-fn list<'a>(secrets: impl Iterator<Item = Source<'a>>, room: usize) -> (String, usize) {
+fn list(secrets: &[Source<'_>], room: usize) -> (String, usize) {
     let mut json = String::from("[");
     let mut omitted = 0;
     for secret in secrets {

@@ -105,7 +105,7 @@ impl Subject {
             }
             Decision::Inject(plan) => {
                 self.fate = Fate::Injected {
-                    secrets: plan.report.in_effect().count(),
+                    secrets: plan.report.in_effect.len(),
                 };
                 self.tell_report(&plan.report, visible);
             }

@@ -132,7 +132,7 @@ impl KeyStore {
         if newest <= known || !self.is_due() {
             return Ok(keys);
         }
-        if let Err(error) = self.refresh().await {
+        if let Err(error) = Box::pin(self.refresh()).await {
             error!("keys cannot be read: {}", one_line(&error));
         }
         Ok(self.keys.load_full().unwrap_or(keys))

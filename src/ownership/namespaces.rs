@@ -36,7 +36,7 @@ impl Namespaces {
             return Ok(Arc::clone(id));
         }
         let unknown = || OwnershipError::UnknownNamespace(name.to_owned());
-        let namespace = in_time(self.namespaces.get_opt(name)).await?;
+        let namespace = in_time(Box::pin(self.namespaces.get_opt(name))).await?;
         let (_, id) = namespace.and_then(entry).ok_or_else(unknown)?;
         Ok(id)
     }

@@ -53,7 +53,7 @@ impl Workloads {
         if let Some(answer) = self.answers().get(&key) {
             return Ok(answer.clone());
         }
-        let answer = match self.objects.read(namespace, &key.1).await {
+        let answer = match Box::pin(self.objects.read(namespace, &key.1)).await {
             // What cannot be written as JSON was not read from it.
             Ok(object) => serde_json::to_value(object).ok().map(Arc::new),
             Err(Obstacle::Absent) => None,
