@@ -10,7 +10,7 @@ use tracing::info;
 use super::answer::{Answer, Audit, warnings};
 use super::caught_up::unconfirmed;
 use super::review::{self, Head, Subject};
-use super::{Fault, Webhook};
+use super::{Fault, Webhook, managed_fields};
 use crate::inject::annotations as names;
 use crate::inject::object::Object;
 use crate::inject::owner::Owner;
@@ -47,21 +47,24 @@ impl Webhook {
     /// Answers the review in a body.
     pub(super) async fn admit(&self, body: &Bytes, started: Instant) -> Result<Vec<u8>, Fault> {
         if review::secret::is_of_secret(body) {
-            return self.admit_secret(body, started).await;
+            return Box::pin(self.admit_secret(body, started)).await;
         }
-        let review::Reviewed { head, subject } = review::read(body)?;
+        let lean = managed_fields::left_out(body);
+        // What is wrong is told of the body as it came.
+        let reviewed = review::read(&lean).or_else(|_| review::read(body));
+        let review::Reviewed { head, subject } = reviewed?;
+        // Boxed is what is rare or large: the room for pods is all that each request takes.
         match &subject {
             Subject::Pod(pod) => self.admit_pod(body, &head, pod, started).await,
             Subject::Object { new, old } => {
-                self.admit_workload(body, &head, new, old.as_ref(), started)
-                    .await
+                Box::pin(self.admit_workload(body, &head, new, old.as_ref(), started)).await
             }
             Subject::Entry => {
-                let answer = entered(self.guard_entry(body, &head).await);
+                let answer = entered(Box::pin(self.guard_entry(body, &head)).await);
                 self.finish(&head, Resource::Entry, answer, started)
             }
             Subject::Debug(pod) => {
-                let answer = entered(self.guard_running(body, &head, pod).await);
+                let answer = entered(Box::pin(self.guard_running(body, &head, pod)).await);
                 self.finish(&head, Resource::Entry, answer, started)
             }
             Subject::Other => {
@@ -243,18 +246,17 @@ impl Webhook {
         let decision = inject::decide(request, pod, owner, shelves.visible(), &self.settings);
         let answer = match &decision {
             Decision::Skip(skip, report) => Answer {
-                audit: audit("skip", skip.as_str(), report, report.in_effect().count()),
+                audit: audit("skip", skip.as_str(), report, report.in_effect.len()),
                 ..reported(report)
             },
             Decision::Inject(plan) => {
-                let mut count = 0;
-                for secret in plan.report.in_effect() {
+                let secrets = &plan.report.in_effect;
+                for secret in secrets {
                     self.metrics.injected_secret(secret.kind(), secret.scope());
-                    count += 1;
                 }
                 Answer {
                     patch: patch::write(plan, ""),
-                    audit: audit("inject", "injected", &plan.report, count),
+                    audit: audit("inject", "injected", &plan.report, secrets.len()),
                     ..reported(&plan.report)
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 
-use data_encoding::BASE64;
+use base64_simd::STANDARD;
 use serde::{Serialize, Serializer};
 use zeroize::Zeroize as _;
 
@@ -111,7 +111,9 @@ impl Answer<'_> {
             body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
             let mut patch = Vec::with_capacity(PATCH_ROOM);
             json::append(&mut patch, &Patch(&self.patch, &self.files))?;
-            append_base64(&mut body, &patch);
+            // Room for what ends the answer, too.
+            body.reserve(STANDARD.encoded_length(patch.len()) + 8);
+            STANDARD.encode_append(&patch, &mut body);
             if !self.files.is_empty() {
                 patch.zeroize();
             }
@@ -119,16 +121,6 @@ impl Answer<'_> {
         }
         body.push(b'}');
         Ok(body)
-    }
-}
-
-fn append_base64(text: &mut Vec<u8>, bytes: &[u8]) {
-    let start = text.len();
-    // Room for what ends the answer, too.
-    text.reserve(BASE64.encode_len(bytes.len()) + 8);
-    text.resize(start + BASE64.encode_len(bytes.len()), 0);
-    if let Some(place) = text.get_mut(start..) {
-        BASE64.encode_mut(bytes, place);
     }
 }
 

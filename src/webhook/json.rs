@@ -17,17 +17,38 @@ pub(super) fn append(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), Er
 }
 
 fn append_text(out: &mut Vec<u8>, text: &str) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some((plain, [special, after @ ..])) =
-        special(rest).and_then(|place| rest.split_at_checked(place))
-    {
-        out.extend_from_slice(plain);
-        append_escaped(out, *special);
-        rest = after;
+    if !is_plain(rest) {
+        while let Some((plain, [special, after @ ..])) =
+            special(rest).and_then(|place| rest.split_at_checked(place))
+        {
+            out.extend_from_slice(plain);
+            append_escaped(out, *special);
+            rest = after;
+        }
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Whether no byte needs an escape. Most texts are short and plain: they are looked at in words that overlap.
+fn is_plain(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk::<8>() else {
+        let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) else {
+            return !bytes.iter().copied().any(is_special);
+        };
+        let both =
+            u64::from(u32::from_le_bytes(*last)) << 32 | u64::from(u32::from_le_bytes(*first));
+        return specials(both.to_le_bytes()) == 0;
+    };
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().all(|word| specials(*word) == 0) && specials(*last) == 0
+}
+
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// Where the first byte is that needs an escape.
@@ -39,8 +60,7 @@ fn special(bytes: &[u8]) -> Option<usize> {
             return Some(number * 8 + marks.trailing_zeros() as usize / 8);
         }
     }
-    let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
-    let place = rest.iter().position(is_special)?;
+    let place = rest.iter().copied().position(is_special)?;
     Some(words.len() * 8 + place)
 }
 
@@ -305,7 +325,10 @@ impl SerializeStruct for Members<'_> {
         if !std::mem::take(&mut self.first) {
             self.out.push(b',');
         }
-        append_text(self.out, key);
+        // The name of a field is a name of Rust's, and nothing in one needs an escape.
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.push(b'"');
         self.serialize_value(value)
     }
 

@@ -19,6 +19,7 @@ mod brought;
 mod caught_up;
 mod guard;
 mod json;
+mod managed_fields;
 mod owner;
 mod report;
 mod review;
@@ -93,7 +94,7 @@ pub fn router(webhook: Webhook) -> Router {
             )
         })
         .layer(CatchPanicLayer::custom(|_| Fault::Panicked.into_response()))
-        .with_state(webhook)
+        .with_state(Arc::new(webhook))
 }
 
 /// Why a review was not answered.
@@ -136,12 +137,12 @@ impl IntoResponse for Fault {
     }
 }
 
-async fn mutate(State(webhook): State<Webhook>, body: Body) -> Response {
+async fn mutate(State(webhook): State<Arc<Webhook>>, body: Body) -> Response {
     let answer = async |body: Bytes| webhook.admit(&body, Instant::now()).await;
     respond(&webhook, body, answer).await
 }
 
-async fn validate(State(webhook): State<Webhook>, body: Body) -> Response {
+async fn validate(State(webhook): State<Arc<Webhook>>, body: Body) -> Response {
     let answer = async |body: Bytes| webhook.validate(&body, Instant::now()).await;
     respond(&webhook, body, answer).await
 }

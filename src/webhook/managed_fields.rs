@@ -1,0 +1,190 @@
+//! Reviews without `managedFields`: nobody here reads them, and to skip them as JSON is half of what reading a review costs.
+//! <https://kubernetes.io/docs/reference/using-api/server-side-apply/#managedfields>
+
+use std::borrow::Cow;
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
+
+/// As the API server writes it. Inside of a JSON text this cannot stand, as a quotation mark there has a backslash before it.
+const BEGINNING: &[u8] = b"\"managedFields\":[";
+
+/// The body with an empty list in each place of `managedFields`. Where that is not plain to see, they stay.
+pub(super) fn left_out(body: &[u8]) -> Cow<'_, [u8]> {
+    let mut kept = Vec::new();
+    let mut rest = body;
+    let finder = Finder::new(BEGINNING);
+    let mut from = 0;
+    while let Some(place) = rest.get(from..).and_then(|rest| finder.find(rest)) {
+        let list = from + place + BEGINNING.len();
+        let is_key = from + place > 0 && matches!(rest.get(from + place - 1), Some(b',' | b'{'));
+        let end = rest.get(list..).filter(|_| is_key).and_then(end_of_list);
+        let split = end.and_then(|end| Some((rest.get(..list)?, rest.get(list + end..)?)));
+        let Some((before, after)) = split else {
+            from = list;
+            continue;
+        };
+        if kept.is_empty() {
+            kept.reserve(body.len());
+        }
+        kept.extend_from_slice(before);
+        rest = after;
+        from = 0;
+    }
+    if kept.is_empty() {
+        return Cow::Borrowed(body);
+    }
+    kept.extend_from_slice(rest);
+    Cow::Owned(kept)
+}
+
+/// Where a list without lists in it ends.
+fn end_of_list(list: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    loop {
+        end += memchr(b']', list.get(end..)?)?;
+        let before = list.get(..end)?;
+        if memchr(b'[', before).is_some() {
+            return None;
+        }
+        if !ends_in_text(before) {
+            return Some(end);
+        }
+        end += 1;
+    }
+}
+
+/// Whether JSON that begins outside of a text ends inside of one: it does after an odd number of quotation marks, without
+/// those that a backslash takes away.
+fn ends_in_text(json: &[u8]) -> bool {
+    let marks = memchr_iter(b'"', json).count();
+    let escaped = if pairs(json, *b"\\\\") == 0 {
+        pairs(json, *b"\\\"")
+    } else {
+        escaped_marks(json)
+    };
+    (marks - escaped) % 2 == 1
+}
+
+/// How often these two bytes stand side by side. Counted in small numbers, which the compiler does for many places at once.
+fn pairs(bytes: &[u8], [first, second]: [u8; 2]) -> usize {
+    let seconds = bytes.get(1..).unwrap_or_default().chunks(255);
+    let both = bytes.chunks(255).zip(seconds);
+    both.map(|(ones, others)| {
+        let both = ones.iter().zip(others);
+        let found = both.map(|(one, other)| u8::from(*one == first) & u8::from(*other == second));
+        usize::from(found.fold(0_u8, u8::wrapping_add))
+    })
+    .sum()
+}
+
+/// How many quotation marks have a backslash before them that is not itself behind one.
+fn escaped_marks(json: &[u8]) -> usize {
+    let mut after_backslash = false;
+    let mut escaped = 0;
+    for byte in json {
+        match (after_backslash, byte) {
+            (false, b'\\') => after_backslash = true,
+            (true, b'"') => {
+                escaped += 1;
+                after_backslash = false;
+            }
+            _ => after_backslash = false,
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[rstest]
+    #[case::plain(
+        r#"{"managedFields":[{"a":{"f:b":{}}}],"c":1}"#,
+        r#"{"managedFields":[],"c":1}"#
+    )]
+    #[case::twice(
+        r#"{"a":{"managedFields":[1]},"managedFields":[2]}"#,
+        r#"{"a":{"managedFields":[]},"managedFields":[]}"#
+    )]
+    #[case::empty(r#"{"managedFields":[]}"#, r#"{"managedFields":[]}"#)]
+    #[case::bracket_in_a_text(
+        r#"{"managedFields":["]\"]\\"],"a":"]"}"#,
+        r#"{"managedFields":[],"a":"]"}"#
+    )]
+    fn lists_are_emptied(#[case] body: &str, #[case] expected: &str) {
+        assert_eq!(left_out(body.as_bytes()), expected.as_bytes());
+    }
+
+    #[rstest]
+    #[case::no_list(r#"{"managedFields":null}"#)]
+    #[case::a_text(r#"{"a":"\"managedFields\":[1]"}"#)]
+    #[case::end_of_a_key(r#"{"a\"managedFields":[1]}"#)]
+    #[case::lists_in_it(r#"{"managedFields":[[1]]}"#)]
+    #[case::opening_bracket_in_a_text(r#"{"managedFields":["["]}"#)]
+    #[case::without_an_end(r#"{"managedFields":[1"#)]
+    #[case::without_an_end_in_a_text(r#"{"managedFields":["]"#)]
+    #[case::nothing_before(r#""managedFields":[1]"#)]
+    #[case::spaces(r#"{"managedFields": [1]}"#)]
+    #[case::empty("")]
+    fn what_is_not_plain_to_see_stays(#[case] body: &str) {
+        assert!(
+            matches!(left_out(body.as_bytes()), Cow::Borrowed(same) if same == body.as_bytes())
+        );
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let text = || {
+            prop_oneof![
+                Just("managedFields".to_owned()),
+                "[a\\[\\]{}\"\\\\,:]{0,6}",
+                Just("\"managedFields\":[".to_owned()),
+            ]
+        };
+        let leaf = prop_oneof![
+            text().prop_map(Value::from),
+            Just(json!(1)),
+            Just(Value::Null)
+        ];
+        leaf.prop_recursive(5, 60, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((text(), inner), 0..4)
+                    .prop_map(|entries| Value::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Takes away what may have been left out.
+    fn emptied(value: &mut Value) {
+        match value {
+            Value::Object(entries) => {
+                for (key, value) in entries {
+                    match value {
+                        Value::Array(list) if key == "managedFields" => list.clear(),
+                        value => emptied(value),
+                    }
+                }
+            }
+            Value::Array(list) => list.iter_mut().for_each(emptied),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_else_is_touched(value in any_json()) {
+            let body = value.to_string();
+            let mut left: Value = serde_json::from_slice(&left_out(body.as_bytes())).unwrap();
+            let mut expected = value;
+            emptied(&mut left);
+            emptied(&mut expected);
+            prop_assert_eq!(left, expected);
+        }
+    }
+}
