@@ -2,13 +2,14 @@
 
 use std::{
     borrow::Cow,
-    io::{self, IsTerminal},
+    io::{self, BufWriter, IsTerminal},
     str::FromStr,
 };
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, filter::LevelFilter, filter::ParseError, filter::filter_fn, fmt,
-    layer::SubscriberExt, registry, util::SubscriberInitExt, util::TryInitError,
+    fmt::MakeWriter, layer::SubscriberExt, registry, util::SubscriberInitExt, util::TryInitError,
 };
 
 /// How log lines look.
@@ -98,10 +99,41 @@ pub enum TelemetryError {
 /// secrets, so it is silent whatever the filter says.
 const SILENCED: &str = "kube_client::client";
 
+/// How many lines wait for a reader of standard error that is slow. Whoever has one more to tell waits, too: none is lost.
+const LINES: usize = 4096;
+
+/// Writes the log until it is dropped, which it is when everything is said.
+#[derive(Debug)]
+#[must_use = "what is logged after it is dropped is lost"]
+pub struct LogWriter(#[expect(dead_code, reason = "its end matters")] WorkerGuard);
+
 /// Sends the events of the whole process to standard error from here on.
 pub fn init(format: LogFormat, filter: &LogFilter) -> Result<(), TelemetryError> {
+    set_up(format, filter, io::stderr)
+}
+
+/// Like [`init`], from a thread that writes as many lines at once as there are: an admission does not wait for the reader of
+/// its line, and under load many share what a write costs.
+pub fn init_for_serving(
+    format: LogFormat,
+    filter: &LogFilter,
+) -> Result<LogWriter, TelemetryError> {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(false)
+        .buffered_lines_limit(LINES)
+        .thread_name("log")
+        .finish(BufWriter::new(io::stderr()));
+    set_up(format, filter, writer)?;
+    Ok(LogWriter(guard))
+}
+
+fn set_up(
+    format: LogFormat,
+    filter: &LogFilter,
+    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+) -> Result<(), TelemetryError> {
     let terminal = io::stderr().is_terminal();
-    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(writer);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(terminal).boxed(),
         LogFormat::Auto if terminal => lines.with_ansi(true).boxed(),

@@ -122,11 +122,15 @@ fn ended(outcome: Result<(), Box<dyn Error>>) -> ExitCode {
 }
 
 fn execute(cli: Cli, called: Called) -> Result<(), Box<dyn Error>> {
-    let level = match cli.command {
-        Command::Serve(_) => LogFilter::INFO,
-        _ => LogFilter::ERROR,
+    let format = cli.log_format;
+    let level = |default| cli.log_level.clone().unwrap_or(default);
+    let _log = match cli.command {
+        Command::Serve(_) => Some(telemetry::init_for_serving(
+            format,
+            &level(LogFilter::INFO),
+        )?),
+        _ => telemetry::init(format, &level(LogFilter::ERROR)).map(|()| None)?,
     };
-    telemetry::init(cli.log_format, &cli.log_level.unwrap_or(level))?;
     match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Inject(inject) => inject.run(),
