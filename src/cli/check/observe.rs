@@ -21,7 +21,7 @@ use crate::{
         cluster::{RequestError, ask},
         secret::metadata::{Metadata, Secrets},
     },
-    inject::annotations::INJECT,
+    inject::{annotations::INJECT, identity::Identity},
     own_secret::OwnSecret,
     ownership::KEYS_SECRET,
 };
@@ -87,6 +87,23 @@ impl Observed {
     pub(super) fn is_self_managed(&self) -> Option<bool> {
         self.deployment()?;
         Some(self.arguments().contains(&"--certificates=self-managed"))
+    }
+
+    /// By what keyporter tells persons apart; `None` where nobody knows.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.deployment()?;
+        let arguments = self.arguments();
+        let mut values = arguments
+            .iter()
+            .filter_map(|it| it.strip_prefix("--identity="));
+        let is_pair = arguments
+            .windows(2)
+            .any(|pair| pair == ["--identity", "konduktor"]);
+        Some(if is_pair || values.any(|value| value == "konduktor") {
+            Identity::Konduktor
+        } else {
+            Identity::Authenticated
+        })
     }
 
     /// The command that makes the objects of the release anew.

@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     cli::secret::metadata::Metadata,
-    inject::secret::{Kind, Problem},
+    inject::{
+        identity::Identity,
+        secret::{Kind, Problem},
+    },
     ownership::KEYS_SECRET,
 };
 
@@ -20,7 +23,7 @@ const NAMED: usize = 3;
 pub(super) fn judge(observed: &Observed) -> Vec<Finding> {
     let mut findings = vec![keys(observed)];
     match &observed.secrets {
-        Ok(secrets) => findings.extend(of_users(secrets)),
+        Ok(secrets) => findings.extend(of_users(secrets, observed.identity())),
         Err(unseen) => findings.push(SECRETS.unseen("secrets", unseen)),
     }
     findings
@@ -48,15 +51,19 @@ fn keys(observed: &Observed) -> Finding {
 struct Place {
     good: usize,
     ownerless: Vec<String>,
+    /// How many of them have one to an installation that goes by Konduktor's labels, where nobody knows whether this does.
+    labelled: usize,
     broken: Vec<(String, Problem)>,
     git_keys: BTreeMap<String, Vec<String>>,
 }
 
-fn of_users(secrets: &[Metadata]) -> Vec<Finding> {
+/// `identity` is that of the installation, if it is known.
+fn of_users(secrets: &[Metadata], identity: Option<Identity>) -> Vec<Finding> {
     let mut places: BTreeMap<&str, Place> = BTreeMap::new();
     for secret in secrets {
         let place = places.entry(&secret.namespace).or_default();
-        match secret.description().read() {
+        let read_by = |identity| secret.description().read_by(identity);
+        match read_by(identity.unwrap_or_default()) {
             Some(Ok(read)) => {
                 place.good += 1;
                 if let (Kind::GitSsh, Some(owner)) = (read.kind, read.owner) {
@@ -66,6 +73,9 @@ fn of_users(secrets: &[Metadata]) -> Vec<Finding> {
             }
             Some(Err(broken)) if broken.problem == Problem::NoOwner => {
                 place.ownerless.push(secret.object.clone());
+                if identity.is_none() && matches!(read_by(Identity::Konduktor), Some(Ok(_))) {
+                    place.labelled += 1;
+                }
             }
             Some(Err(broken)) if broken.problem.is_mistake() => {
                 place.broken.push((secret.object.clone(), broken.problem));
@@ -86,9 +96,13 @@ impl Place {
         let object = format!("secrets in namespace {namespace}");
         let mut findings = vec![];
         if !self.ownerless.is_empty() {
+            let unless = match self.labelled {
+                0 => String::new(),
+                labelled => format!("; of these {labelled} have one if keyporter runs with --identity konduktor, which is not seen"),
+            };
             findings.push(SECRETS.warning(
                 &object,
-                format!("{} without an owner, which no pod gets: {}", self.ownerless.len(), some(&self.ownerless)),
+                format!("{} without an owner, which no pod gets: {}{unless}", self.ownerless.len(), some(&self.ownerless)),
                 format!("keyporter secret adopt -n {namespace}    # lists them, and says how they are given to their owners"),
             ));
         }
@@ -137,6 +151,9 @@ fn some(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
     use super::{
         super::{
             finding::Severity,
@@ -156,7 +173,7 @@ mod tests {
             secret("b", "two", "git-ssh", Some((owner, "alice"))),
             secret("b", "his", "git-ssh", Some((owner, "bob"))),
         ];
-        let findings = of_users(&secrets);
+        let findings = of_users(&secrets, Some(Identity::Authenticated));
         let told: Vec<_> = findings.iter().map(|it| it.message.as_str()).collect();
         assert_eq!(
             told,
@@ -172,6 +189,62 @@ mod tests {
                 .iter()
                 .skip(1)
                 .all(|it| it.severity == Severity::Warning)
+        );
+    }
+
+    /// As Konduktor's client makes one, owned by nobody whom the API server knows.
+    fn konduktors() -> Metadata {
+        serde_json::from_value(json!({
+            "namespace": "a",
+            "name": "wandb-bc65ee65",
+            "resourceVersion": "1",
+            "labels": {
+                "parent": "konduktor",
+                "trainy.ai/secret-kind": "env",
+                "trainy.ai/secret-owner": "bc65ee65",
+            },
+        }))
+        .unwrap()
+    }
+
+    #[rstest]
+    #[case::not_by_it(
+        &["serve", "--identity=authenticated"],
+        Some("1 without an owner, which no pod gets: wandb-bc65ee65")
+    )]
+    #[case::by_default(
+        &["serve"],
+        Some("1 without an owner, which no pod gets: wandb-bc65ee65")
+    )]
+    #[case::by_it(&["serve", "--identity=konduktor"], None)]
+    #[case::in_two_words(&["serve", "--identity", "konduktor"], None)]
+    fn konduktors_labels_name_owners_where_keyporter_goes_by_them(
+        #[case] arguments: &[&str],
+        #[case] expected: Option<&str>,
+    ) {
+        let mut observed = healthy();
+        let deployment = observed.deployment.as_mut().unwrap().as_mut().unwrap();
+        deployment["spec"]["template"]["spec"]["containers"][0]["args"] = json!(arguments);
+        observed.secrets = Ok(vec![konduktors()]);
+        let findings = judge(&observed);
+        let warning = findings
+            .iter()
+            .find(|it| it.severity == Severity::Warning)
+            .map(|it| it.message.as_str());
+        assert_eq!(warning, expected);
+        let good = usize::from(expected.is_none());
+        assert_eq!(findings[1].message, format!("{good} that pods can get"));
+    }
+
+    #[test]
+    fn whose_arguments_are_not_seen_may_go_by_konduktors_labels() {
+        let mut observed = healthy();
+        observed.deployment = Ok(None);
+        observed.secrets = Ok(vec![konduktors(), secret("a", "old", "env", None)]);
+        assert_eq!(
+            judge(&observed)[2].message,
+            "2 without an owner, which no pod gets: wandb-bc65ee65, old; of these 1 have one if keyporter runs with \
+             --identity konduktor, which is not seen"
         );
     }
 
