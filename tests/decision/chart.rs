@@ -59,8 +59,8 @@ fn pods_are_given_the_time_to_drain() {
 fn alerts_and_dashboard_know_only_metrics_that_there_are() {
     let page = every_series();
     for (file, least) in [
-        ("templates/alerts.yaml", 7),
-        ("dashboards/keyporter.json", 12),
+        ("templates/alerts.yaml", 8),
+        ("dashboards/keyporter.json", 14),
     ] {
         let names = metrics_in(&text(file));
         assert!(names.len() >= least, "{file}: {names:?}");
@@ -92,6 +92,7 @@ fn every_series() -> String {
     metrics.catalog_secrets("env", "user", 3);
     metrics.catalog_ignored_secrets("owner-id", 1);
     metrics.catalog_watch_restart();
+    metrics.confirmation("confirmed", Duration::from_millis(3));
     metrics.catalog_last_sync(OffsetDateTime::UNIX_EPOCH);
     metrics.tls_handshake_failure("timeout");
     metrics.event("sent");
