@@ -51,6 +51,19 @@ true
 {{- end -}}
 {{- end }}
 
+{{/* A kubelet takes the user from the image and not its group, which would be root's. */}}
+{{- define "keyporter.podSecurity" -}}
+runAsNonRoot: true
+{{- with .Values.podSecurityContext.runAsUser }}
+runAsUser: {{ int64 . }}
+{{- end }}
+{{- with .Values.podSecurityContext.runAsGroup }}
+runAsGroup: {{ int64 . }}
+{{- end }}
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
 {{- define "keyporter.certificateSecret" -}}
 {{- if eq .Values.certificates.mode "files" -}}
 {{- .Values.certificates.files.secretName -}}
