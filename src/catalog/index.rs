@@ -85,8 +85,8 @@ pub struct Catalog(Arc<Inner>);
 struct Inner {
     /// By what owners are told apart.
     identity: Identity,
-    /// What a namespace's own store is called.
-    store: Box<str>,
+    /// What a namespace's own store is called; `None` where nobody refers to stores.
+    store: Option<Box<str>>,
     /// Taken first, and for as long as a change takes.
     told: Mutex<Told>,
     /// Taken for writing only while pointers are exchanged.
@@ -99,7 +99,7 @@ impl Default for Inner {
     fn default() -> Self {
         Self {
             identity: Identity::default(),
-            store: STORE.into(),
+            store: Some(STORE.into()),
             told: Mutex::default(),
             namespaces: RwLock::default(),
             steps: watch::channel(()).0,
@@ -114,12 +114,13 @@ impl Catalog {
         Self::default()
     }
 
-    /// An empty catalog in which owners are told apart, and stores called, as the settings say.
+    /// An empty catalog in which owners are told apart, and stores called, as the settings say. Without references there are
+    /// no stores.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let inner = Inner {
             identity: settings.identity,
-            store: settings.store.as_str().into(),
+            store: settings.references.then(|| settings.store.as_str().into()),
             ..Inner::default()
         };
         Self(Arc::new(inner))
@@ -147,7 +148,14 @@ impl Catalog {
     /// Whether a Secret of this name is a store.
     #[must_use]
     pub fn is_store(&self, object: &str) -> bool {
-        store::is_store(&self.0.store, object)
+        let own = self.0.store.as_deref();
+        own.is_some_and(|own| store::is_store(own, object))
+    }
+
+    /// Whether there can be stores.
+    #[must_use]
+    pub(super) fn has_stores(&self) -> bool {
+        self.0.store.is_some()
     }
 
     /// How many secrets there are.

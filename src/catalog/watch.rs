@@ -1,5 +1,5 @@
 //! Secrets from a cluster: two watches in all namespaces, one for keyporter's label and one for Konduktor's; and two for
-//! stores and for the domains of namespaces.
+//! stores and for the domains of namespaces, where there are references to stores.
 //!
 //! The catalog always holds complete lists. While a watch is down, or lists anew because it fell behind, the catalog
 //! keeps what it held; a new list is built aside, page by page, and replaces the old one when it is complete.
@@ -10,7 +10,7 @@ mod stores;
 use std::future::{Future, pending};
 use std::pin::pin;
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
@@ -24,9 +24,6 @@ pub use self::failure::Failure;
 use super::decode::{NamespaceHead, WatchedSecret};
 use super::index::{Catalog, Relist, Source};
 
-/// How many watches there are.
-const ALL_WATCHES: usize = 4;
-
 /// The watches by labels: who they are, and the Secrets that each wants. No Secret is wanted by both.
 const LABELLED: [(Source, &str); 2] = [
     (Source::OurLabel, "keyporter.dev/kind"),
@@ -35,6 +32,9 @@ const LABELLED: [(Source, &str); 2] = [
         "parent=konduktor,!keyporter.dev/kind",
     ),
 ];
+
+/// The watches for what references mean.
+const OF_REFERENCES: usize = 2;
 
 /// How many Secrets come in one answer to a list. With the values a Secret may have 1 MiB, and a page is in memory as a
 /// whole.
@@ -83,7 +83,9 @@ pub fn watch(
     catalog: Catalog,
     observer: impl Observer,
 ) -> (Synced, impl Future<Output = ()> + Send) {
-    let (missing, synced) = watch::channel(ALL_WATCHES);
+    let with_references = catalog.has_stores();
+    let of_references = if with_references { OF_REFERENCES } else { 0 };
+    let (missing, synced) = watch::channel(LABELLED.len() + of_references);
     let run = async move {
         let follower = |source| Follower::new(source, catalog.clone(), &observer, &missing);
         let follow = |(source, labels): (Source, &str)| {
@@ -92,6 +94,12 @@ pub fn watch(
             follower(source).follow(events.default_backoff())
         };
         let [ours, konduktors] = LABELLED.map(follow);
+        let labelled = future::join(ours, konduktors);
+        if !with_references {
+            labelled.await;
+            return;
+        }
+        // It tells of every Secret that there is.
         let stores = stores::events(client.clone(), catalog.clone());
         let stores = follower(Source::Stores).follow(stores.default_backoff());
         // The watch of ownership, for uids, is another: there nobody waits for the first list, and what is missing is
@@ -99,7 +107,7 @@ pub fn watch(
         let namespaces = Api::<NamespaceHead>::all(client.clone());
         let namespaces = watcher(namespaces, watcher::Config::default());
         let namespaces = follower(Source::Namespaces).follow(namespaces.default_backoff());
-        tokio::join!(ours, konduktors, stores, namespaces);
+        tokio::join!(labelled, stores, namespaces);
     };
     (Synced(synced), run)
 }
@@ -292,6 +300,7 @@ mod tests {
 
     use super::super::testing::Lines;
     use super::*;
+    use crate::inject::settings::Settings;
 
     const CANARY: &str = "hunter2-canary";
 
@@ -501,6 +510,10 @@ mod tests {
     }
 
     fn cluster_with_stores(script: Script, others: OtherScript) -> Cluster {
+        cluster_of(Catalog::new(), script, others)
+    }
+
+    fn cluster_of(catalog: Catalog, script: Script, others: OtherScript) -> Cluster {
         let queries = Arc::new(Mutex::new(Vec::new()));
         let asked = queries.clone();
         let server = Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
@@ -535,7 +548,6 @@ mod tests {
                 response
             }
         });
-        let catalog = Catalog::new();
         let seen = Arc::new(Seen::default());
         let (synced, run) = watch(
             Client::new(server, "default"),
@@ -608,6 +620,25 @@ mod tests {
                 .contains("labelSelector=parent%3Dkonduktor%2C%21keyporter.dev%2Fkind&limit=100"),
             "{queries}"
         );
+    }
+
+    #[tokio::test]
+    async fn without_references_nobody_asks_for_all_secrets() {
+        let settings = Settings {
+            references: false,
+            ..Settings::default()
+        };
+        let script: Script = |query, _| match query {
+            _ if query.contains("parent") => page(&[], ""),
+            _ => page(&["a"], ""),
+        };
+        let others: OtherScript = |path, _, _| panic!("asked for {path}");
+        let mut cluster = cluster_of(Catalog::of(&settings), script, others);
+        cluster.synced().await;
+        assert_eq!(objects(&cluster.catalog), ["a"]);
+        let queries = cluster.queries.lock().unwrap();
+        let labelled = |one: &String| one.contains("labelSelector=");
+        assert!(queries.iter().all(labelled), "{queries:?}");
     }
 
     #[tokio::test]
