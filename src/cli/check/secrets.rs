@@ -98,7 +98,9 @@ impl Place {
         if !self.ownerless.is_empty() {
             let unless = match self.labelled {
                 0 => String::new(),
-                labelled => format!("; of these {labelled} have one if keyporter runs with --identity konduktor, which is not seen"),
+                labelled => format!(
+                    "; of these {labelled} have one if keyporter runs with --identity konduktor, which is not seen"
+                ),
             };
             findings.push(SECRETS.warning(
                 &object,
