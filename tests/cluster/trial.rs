@@ -25,6 +25,8 @@ use crate::{
 const ACCOUNT: &str = "system:serviceaccount:keyporter-system:keyporter-trial";
 const NAMESPACE: &str = "keyporter-trial";
 const IMAGE: &str = "--image=registry.invalid/keyporter:1";
+/// As the chart's hook has it.
+const POD_SPEC: &str = r#"--pod-spec={"nodeSelector":{"disk":"fast"},"securityContext":{"runAsGroup":65532,"runAsUser":65532},"tolerations":[]}"#;
 
 pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
     vec![
@@ -63,6 +65,10 @@ async fn of_the_hook(cluster: &Cluster) -> Result<()> {
         let child = run(&["--timeout=60s"])?;
         let pod = pod_of_trial(cluster, NAMESPACE).await?;
         assert_eq!(pod.annotations()["keyporter.dev/owner"], ACCOUNT);
+        let spec = json!(pod.spec);
+        assert_eq!(spec["nodeSelector"], json!({"disk": "fast"}));
+        assert_eq!(spec["securityContext"]["runAsGroup"], 65532);
+        assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
         if words.contains("no such image") {
             event(cluster, &pod, "no such image").await?;
         }
@@ -161,7 +167,7 @@ fn start(cluster: &Cluster, user: &str, arguments: &[&str]) -> Result<Child> {
     let child = Command::new(env!("CARGO_BIN_EXE_keyporter"))
         .env("KUBECONFIG", cluster.kubeconfig(user, group)?)
         .env_remove("KEYPORTER_LOG")
-        .args(["trial", "run", IMAGE])
+        .args(["trial", "run", IMAGE, POD_SPEC])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

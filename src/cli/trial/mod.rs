@@ -5,6 +5,7 @@ mod interruption;
 mod look;
 mod objects;
 mod pod;
+mod pod_spec;
 mod run;
 
 pub(super) use pod::in_one_line;

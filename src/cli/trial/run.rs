@@ -19,6 +19,7 @@ use super::{
     interruption::Interruption,
     objects::{self, TrialSecret, creation, pods},
     pod::{Stand, in_one_line, recorded},
+    pod_spec::PodSpec,
 };
 use crate::cli::{
     UsageError,
@@ -43,7 +44,8 @@ const EVENTS: usize = 3;
 #[command(after_help = "\
 Examples:
   keyporter trial run --image registry.example.com/keyporter:0.1.0
-  keyporter trial run --image registry.example.com/keyporter:0.1.0 --namespace keyporter-trial --timeout 5m")]
+  keyporter trial run --image registry.example.com/keyporter:0.1.0 --namespace keyporter-trial --timeout 5m
+  keyporter trial run --image registry.example.com/keyporter:0.1.0 --pod-spec '{\"nodeSelector\": {\"disk\": \"fast\"}}'")]
 pub(super) struct Run {
     /// The image of keyporter, which the pod runs
     #[arg(long, value_name = "IMAGE", value_parser = image)]
@@ -52,6 +54,16 @@ pub(super) struct Run {
     /// When the kubelet pulls it
     #[arg(long, value_name = "POLICY", value_enum, default_value_t)]
     pull_policy: PullPolicy,
+
+    /// What the pod's spec has besides, as JSON: nodeSelector, tolerations, imagePullSecrets (Secrets of its namespace), and
+    /// runAsUser and runAsGroup in securityContext
+    #[arg(
+        long,
+        value_name = "JSON",
+        default_value = "{}",
+        hide_default_value = true
+    )]
+    pod_spec: PodSpec,
 
     /// How long all of it may take, such as 90s or 5m
     #[arg(long, value_name = "TIME", value_parser = timeout, default_value = "2m")]
@@ -124,8 +136,11 @@ pub(super) enum TrialError {
     },
     #[error("the pod got both secrets from keyporter, but its container found: {0}")]
     Looked(String),
-    #[error("the pod got both secrets from keyporter, but cannot start: {0}")]
-    Stuck(String),
+    #[error(
+        "the pod got both secrets from keyporter, but cannot start: {0}; where the registry asks for a login, the node needs \
+         its credentials, or --pod-spec names imagePullSecrets of namespace {1}"
+    )]
+    Stuck(String, String),
     #[error("the pod got both secrets from keyporter, but after {0:?} it has not ended: {1}")]
     Slow(Duration, String),
     #[error("the pod cannot be watched: {0}")]
@@ -195,7 +210,8 @@ impl Run {
                 .join(" and "),
             caller.username
         );
-        let pod = objects::pod(&self.image, self.pull_policy.as_str(), &secrets);
+        let mut pod = objects::pod(&self.image, self.pull_policy.as_str(), &secrets);
+        self.pod_spec.add_to(&mut pod);
         let wanted = secrets.each_ref().map(|secret| secret.name);
         let name = self
             .make_pod(made, (&pod, &wanted), caller, deadline, interruption)
@@ -275,7 +291,7 @@ impl Run {
                 Stand::Failed(said) => return Err(TrialError::Looked(said)),
                 Stand::Stuck(reason) => {
                     let told = with_events(client, &made.namespace, name, reason).await;
-                    return Err(TrialError::Stuck(told));
+                    return Err(TrialError::Stuck(told, made.namespace.clone()));
                 }
                 Stand::Waits(reason) if Instant::now() >= deadline => {
                     let told = with_events(client, &made.namespace, name, reason).await;
