@@ -188,6 +188,16 @@ impl Installation {
         Ok((output.status.code(), lines.iter().map(line).collect()))
     }
 
+    /// What is printed for people, as `user`, and the exit code.
+    pub(super) fn text_of(&self, user: &str) -> Result<(Option<i32>, String)> {
+        let group = (user == ADMIN).then_some("system:masters");
+        let output = Command::new(env!("CARGO_BIN_EXE_keyporter"))
+            .env("KUBECONFIG", self.plane.kubeconfig(user, group)?)
+            .arg("check")
+            .output()?;
+        Ok((output.status.code(), String::from_utf8(output.stdout)?))
+    }
+
     /// Returns the line, once it is there: the API server's own caches are behind for a moment. An error is failure,
     /// a warning only with `--strict`.
     pub(super) async fn tells(&self, expected: Expected<'_>) -> Result<Line> {

@@ -10,6 +10,8 @@ use crate::{
     support::{Result, control_plane::ADMIN, wait_for},
 };
 
+const README: &str = include_str!("../../../README.md");
+
 pub(super) async fn breaks(cluster: &Cluster) -> Result<()> {
     let installation = Installation::new(cluster).await?;
     namespaces(&installation).await?;
@@ -20,7 +22,61 @@ pub(super) async fn breaks(cluster: &Cluster) -> Result<()> {
     installation.is_healthy().await?;
     secrets(&installation).await?;
     installation.is_healthy().await?;
+    as_the_readme_shows(&installation).await?;
     without_rights(&installation)
+}
+
+/// Two things are broken there, and one may not be seen.
+async fn as_the_readme_shows(installation: &Installation) -> Result<()> {
+    let object = "validatingadmissionpolicybinding/keyporter-secret-owner";
+    installation.kubectl(&["delete", object])?;
+    installation
+        .tells(("policies", "error", "keyporter-secret-owner", ""))
+        .await?;
+    let label = "keyporter.dev/inject=true";
+    installation.kubectl(&["label", "namespace", "default", label])?;
+    installation
+        .tells(("namespaces", "warning", "Namespace default", ""))
+        .await?;
+    let (code, printed) = installation.text_of(ADMIN)?;
+    assert_eq!(code, Some(1));
+    let shown = README
+        .split("```text\n")
+        .filter_map(|block| block.split("```").next())
+        .find(|block| block.starts_with("ok      Kubernetes "))
+        .unwrap_or_default();
+    assert_eq!(alike(&printed), alike(shown), "it prints\n{printed}");
+
+    let (_, printed) = installation.text_of("bob")?;
+    let unseen = README
+        .split("```text\n")
+        .filter_map(|block| block.split("```").next())
+        .find(|block| block.starts_with("unseen  "))
+        .unwrap_or_default();
+    assert!(
+        !unseen.is_empty() && printed.contains(unseen),
+        "it prints\n{printed}"
+    );
+
+    installation.restore(&["ValidatingAdmissionPolicyBinding"])?;
+    installation.kubectl(&["label", "namespace", "default", "keyporter.dev/inject-"])?;
+    installation.is_healthy().await
+}
+
+/// Without the Kubernetes that is there, and the day.
+fn alike(printed: &str) -> Vec<String> {
+    let word = |word: &str| {
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let is_version = word.starts_with('v') && word[1..].split('.').all(digits);
+        let is_day = word.split('-').count() == 3 && word.split('-').all(digits);
+        match (is_version, is_day) {
+            (true, _) => "VERSION".to_owned(),
+            (_, true) => "DAY".to_owned(),
+            _ => word.to_owned(),
+        }
+    };
+    let words = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ");
+    printed.lines().map(words).collect()
 }
 
 async fn namespaces(installation: &Installation) -> Result<()> {
