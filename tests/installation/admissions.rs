@@ -27,6 +27,8 @@ const CONNECTIONS: u32 = 8;
 const AWAY_AT_MOST: Duration = Duration::from_mins(2);
 /// The phase in which calls end with the process that was to answer them.
 pub(crate) const REPLICAS_KILLED: &str = "replicas killed";
+/// The phase in which keyporter goes: from some moment on pods come without secrets.
+pub(crate) const UNINSTALL: &str = "helm uninstall";
 /// By then the kubelet has taken a killed replica out of the Service.
 const NOTICED_WITHIN: Duration = Duration::from_secs(10);
 /// No phase may last longer, however slow the machine is.
@@ -53,6 +55,8 @@ struct Phase {
     lasted: Duration,
     /// Answered with the secret in them.
     admitted: u32,
+    /// Answered without it, where that is right.
+    without: u32,
     /// Not answered because the API server was away, and sent again.
     sent_again: u32,
     /// Refused because the replica that the API server called had just been killed, and sent again.
@@ -65,8 +69,17 @@ struct Phase {
 /// What became of one request.
 enum Outcome {
     Admitted,
+    /// Nobody put the secret into it, nor wrote down anything else.
+    Without,
     /// It never got as far as admission.
     Away(String),
+    Failed(String),
+}
+
+/// How a request ended, however often it was sent.
+enum End {
+    With,
+    Without,
     Failed(String),
 }
 
@@ -113,6 +126,12 @@ impl Admissions {
         .await
     }
 
+    /// How many pods of this phase came with the secret, how many without, and how often one was sent again.
+    pub(crate) fn counts(&self) -> (u32, u32, u32) {
+        self.shared
+            .phase(|phase| (phase.admitted, phase.without, phase.sent_again))
+    }
+
     /// Ends it and prints what became of all; an error with the first failures, if there were any.
     pub(crate) async fn end(mut self) -> Result<()> {
         self.shared.ended.store(true, Ordering::Relaxed);
@@ -153,14 +172,15 @@ impl Shared {
         while !self.ended.load(Ordering::Relaxed) {
             ticks.tick().await;
             let phase = self.phase_number();
-            let (sent_again, lost, took, failure) = self.create_pod(client).await;
+            let (sent_again, lost, took, end) = self.create_pod(client).await;
             let mut phases = self.phases.lock().unwrap_or_else(PoisonError::into_inner);
             let phase = &mut phases[phase];
             phase.sent_again += sent_again;
             phase.lost += lost;
-            match failure {
-                None => phase.admitted += 1,
-                Some(failure) => phase.failures.push(failure),
+            match end {
+                End::With => phase.admitted += 1,
+                End::Without => phase.without += 1,
+                End::Failed(why) => phase.failures.push(why),
             }
             phase.slowest = phase.slowest.max(took);
         }
@@ -168,7 +188,7 @@ impl Shared {
 
     /// How often it had to be sent again because the API server was away, how often because a replica was killed, how long
     /// the last try took, and what was wrong.
-    async fn create_pod(&self, client: &Client) -> (u32, u32, Duration, Option<String>) {
+    async fn create_pod(&self, client: &Client) -> (u32, u32, Duration, End) {
         let name = format!("pod-{}", self.next.fetch_add(1, Ordering::Relaxed));
         let first = Instant::now();
         let (mut sent_again, mut lost) = (0, 0);
@@ -178,7 +198,14 @@ impl Shared {
             let outcome = judge(objects::dry_run(client, pod).await);
             let took = start.elapsed();
             let why = match outcome {
-                Outcome::Admitted => return (sent_again, lost, took, None),
+                Outcome::Admitted => return (sent_again, lost, took, End::With),
+                Outcome::Without if self.phase(|phase| phase.name == UNINSTALL) => {
+                    return (sent_again, lost, took, End::Without);
+                }
+                Outcome::Without => {
+                    let why = "a pod that keyporter was not asked about".to_owned();
+                    return (sent_again, lost, took, End::Failed(why));
+                }
                 Outcome::Failed(why)
                     if self.phase(|phase| phase.name == REPLICAS_KILLED)
                         && is_of_a_killed_replica(&why)
@@ -188,12 +215,12 @@ impl Shared {
                     sleep(Duration::from_millis(50)).await;
                     continue;
                 }
-                Outcome::Failed(why) => return (sent_again, lost, took, Some(why)),
+                Outcome::Failed(why) => return (sent_again, lost, took, End::Failed(why)),
                 Outcome::Away(why) => why,
             };
             if first.elapsed() > AWAY_AT_MOST {
                 let why = format!("the API server was away for {AWAY_AT_MOST:?}: {why}");
-                return (sent_again, lost, took, Some(why));
+                return (sent_again, lost, took, End::Failed(why));
             }
             sent_again += 1;
             until_ready(client).await;
@@ -226,6 +253,7 @@ impl Phase {
             began: Instant::now(),
             lasted: Duration::ZERO,
             admitted: 0,
+            without: 0,
             sent_again: 0,
             lost: 0,
             slowest: Duration::ZERO,
@@ -234,20 +262,17 @@ impl Phase {
     }
 
     fn answered(&self) -> u32 {
-        self.admitted + u32::try_from(self.failures.len()).unwrap_or(u32::MAX)
+        self.admitted + self.without + u32::try_from(self.failures.len()).unwrap_or(u32::MAX)
     }
 }
 
 fn judge(answer: kube::Result<kube::api::DynamicObject>) -> Outcome {
     match answer {
-        Ok(pod) => {
-            let record = pod.annotations().get("keyporter.dev/injected");
-            if record.is_some_and(|record| record.contains(r#""secret":"token""#)) {
-                Outcome::Admitted
-            } else {
-                Outcome::Failed(format!("a pod without its secret: {record:?}"))
-            }
-        }
+        Ok(pod) => match pod.annotations().get("keyporter.dev/injected") {
+            Some(record) if record.contains(r#""secret":"token""#) => Outcome::Admitted,
+            Some(record) => Outcome::Failed(format!("a pod without its secret: {record:?}")),
+            None => Outcome::Without,
+        },
         Err(kube::Error::Api(status)) => {
             // What the API server says when a webhook fails, and when it refuses.
             if status.message.contains("webhook") || status.code < 500 && !is_away(&status.message)
@@ -297,16 +322,17 @@ fn table(phases: &[Phase]) -> Result<String> {
     let mut text = String::new();
     writeln!(
         text,
-        "{:<22}{:>10}{:>12}{:>10}{:>10}{:>12}{:>12}",
-        "", "seconds", "admissions", "failed", "lost", "sent again", "slowest ms"
+        "{:<22}{:>10}{:>12}{:>10}{:>10}{:>10}{:>12}{:>12}",
+        "", "seconds", "admissions", "without", "failed", "lost", "sent again", "slowest ms"
     )?;
     for phase in phases {
         writeln!(
             text,
-            "{:<22}{:>10.1}{:>12}{:>10}{:>10}{:>12}{:>12}",
+            "{:<22}{:>10.1}{:>12}{:>10}{:>10}{:>10}{:>12}{:>12}",
             phase.name,
             phase.lasted.as_secs_f64(),
             phase.answered(),
+            phase.without,
             phase.failures.len(),
             phase.lost,
             phase.sent_again,
@@ -320,11 +346,12 @@ fn table(phases: &[Phase]) -> Result<String> {
         .sum::<usize>();
     writeln!(
         text,
-        "{:<22}{:>10}{:>12}{:>10}{:>10}{:>12}\n\
-         lost: with a replica that was killed, and sent again; sent again: the API server itself was away",
+        "{:<22}{:>10}{:>12}{:>10}{:>10}{:>10}{:>12}\n\
+         without: without secrets, as keyporter is no more; lost: with a replica that was killed, and sent again; sent again: the API server itself was away",
         "all",
         "",
         sum(Phase::answered),
+        sum(|phase| phase.without),
         failed,
         sum(|phase| phase.lost),
         sum(|phase| phase.sent_again)

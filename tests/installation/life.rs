@@ -8,19 +8,21 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::{
-    admissions::Admissions,
+    admissions::{Admissions, UNINSTALL},
     harness::{Cluster, Harness},
     image::{REPOSITORY, TAG},
     installation::{Installation, NAME, NAMESPACE, SELECTOR},
     node::ctr,
     pods,
     project::{Project, Secret},
-    support::{Result, objects, wait_for},
+    support::{Result, wait_for},
 };
 
 /// So many at least while each step is done: there is always one under way.
 const ADMISSIONS: u32 = 100;
 const PER_SECOND: u32 = 20;
+/// Helm takes the Service and the webhooks away within a second, and the API server hears of each by itself.
+const PER_SECOND_AT_THE_END: u32 = 200;
 /// The Secrets that keyporter makes and the chart does not.
 const OWN_SECRETS: [&str; 2] = ["keyporter-ca", "keyporter-owner-keys"];
 const WITHIN: Duration = Duration::from_mins(1);
@@ -105,8 +107,8 @@ async fn own_secrets(
     Ok(own)
 }
 
-/// Opted-in namespaces have pods again, without secrets; those that run keep theirs. Whoever installs it again goes on with
-/// the same keys.
+/// Opted-in namespaces have pods all the time, from some moment on without secrets; those that run keep theirs. Whoever
+/// installs it again goes on with the same keys.
 async fn end(cluster: &Cluster) -> Result<()> {
     let installation = cluster.installation();
     let project = Project::new(cluster, "end").await?;
@@ -118,9 +120,18 @@ async fn end(cluster: &Cluster) -> Result<()> {
     project.create("lasting", pods::spec(&[lasting])).await?;
     project.reported("lasting").await?;
 
-    installation
-        .helm(&["uninstall", NAME, "--wait", "--timeout=4m"])
-        .await?;
+    let admissions = Admissions::start(cluster, "leaving", PER_SECOND_AT_THE_END).await?;
+    let uninstall = async {
+        let arguments = ["uninstall", NAME, "--wait", "--timeout=4m"];
+        installation.helm(&arguments).await.map(drop)
+    };
+    let outcome = admissions.during(UNINSTALL, ADMISSIONS, uninstall).await;
+    let (with, without, sent_again) = admissions.counts();
+    // None was refused or lost.
+    admissions.end().await?;
+    outcome?;
+    assert!(with > 0 && without > 0, "{with} with, {without} without");
+    assert_eq!(sent_again, 0);
     let kinds = "deployments,services,serviceaccounts,pods,roles,rolebindings,clusterroles,\
         clusterrolebindings,mutatingwebhookconfigurations,validatingwebhookconfigurations,\
         validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingadmissionpolicies,\
@@ -129,12 +140,6 @@ async fn end(cluster: &Cluster) -> Result<()> {
         let arguments = ["get", kinds, "-l", SELECTOR, "-o", "name"];
         let left = installation.kubectl().run(&arguments)?.ok()?;
         Ok(left.is_empty().then_some(()))
-    })
-    .await?;
-    // The API server forgets webhooks a moment later.
-    wait_for("pods without keyporter", WITHIN, async || {
-        let pod = objects::pod(&project.name, "probe");
-        Ok(objects::dry_run(&project.alice, pod).await.ok())
     })
     .await?;
     let ended = project
