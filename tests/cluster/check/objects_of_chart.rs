@@ -67,7 +67,10 @@ async fn as_the_readme_shows(installation: &Installation) -> Result<()> {
 fn alike(printed: &str) -> Vec<String> {
     let word = |word: &str| {
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        let is_version = word.starts_with('v') && word[1..].split('.').all(digits);
+        let is_version = word
+            .trim_end_matches(':')
+            .strip_prefix("v")
+            .is_some_and(|number| number.split('.').all(digits));
         let is_day = word.split('-').count() == 3 && word.split('-').all(digits);
         match (is_version, is_day) {
             (true, _) => "VERSION".to_owned(),
