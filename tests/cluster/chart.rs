@@ -1,6 +1,6 @@
 //! The chart, with the real Helm: what it renders, and its whole life on an API server of its own.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duration};
 
 use k8s_openapi::api::{
     admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration},
@@ -43,6 +43,7 @@ pub(crate) fn trials(harness: &Harness) -> Vec<Trial> {
         harness.trial_with_helm("chart::has_the_policies_as_they_are", policies_as_they_are),
         harness.trial_with_helm("chart::gives_the_program_flags_that_it_has", flags),
         harness.trial_with_helm("chart::renders_the_same_each_time", the_same_each_time),
+        harness.trial_with_helm("chart::renders_nothing_twice", nothing_twice),
         harness.trial_with_helm("chart::is_installed_changed_and_taken_away", life),
     ]
 }
@@ -161,6 +162,22 @@ async fn the_same_each_time(cluster: &Cluster) -> Result<()> {
         assert!(!first.contains("caBundle:"), "{mode}");
         assert!(!first.contains("kind: Secret\n"), "{mode}");
     }
+    Ok(())
+}
+
+/// Whoever applies what is rendered, knowing the cluster's kinds as Argo CD does, has one object of each name.
+async fn nothing_twice(cluster: &Cluster) -> Result<()> {
+    let rendered = render(cluster, &["--api-versions=apps/v1/Deployment"])?;
+    let mut names = BTreeSet::new();
+    for object in &rendered {
+        let metadata = &object["metadata"];
+        let name = [&object["kind"], &metadata["namespace"], &metadata["name"]];
+        assert!(
+            names.insert(json!(name).to_string()),
+            "{name:?} is there twice"
+        );
+    }
+    assert!(names.len() > 20, "{names:?}");
     Ok(())
 }
 
