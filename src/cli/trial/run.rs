@@ -45,7 +45,7 @@ const EVENTS: usize = 3;
 Examples:
   keyporter trial run --image registry.example.com/keyporter:0.1.0
   keyporter trial run --image registry.example.com/keyporter:0.1.0 --namespace keyporter-trial --timeout 5m
-  keyporter trial run --image registry.example.com/keyporter:0.1.0 --pod-spec '{\"nodeSelector\": {\"disk\": \"fast\"}}'")]
+  keyporter trial run --image registry.example.com/keyporter:0.1.0 --pod-spec '{\"nodeSelector\":{\"disk\":\"fast\"}}'")]
 pub(super) struct Run {
     /// The image of keyporter, which the pod runs
     #[arg(long, value_name = "IMAGE", value_parser = image)]
