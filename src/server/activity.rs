@@ -100,6 +100,15 @@ impl Activity {
         .await
     }
 
+    /// Whether no request runs, and none has run or begun to arrive for so long.
+    pub(super) fn is_silent_for(&self, time: Duration) -> bool {
+        let began = match self.headers_since.load(Ordering::Relaxed) {
+            NO_HEADERS => self.idle_since.load(Ordering::Relaxed),
+            since => since,
+        };
+        self.running.load(Ordering::Relaxed) == 0 && self.instant(began).elapsed() >= time
+    }
+
     /// When the connection is overdue if nothing happens before. None while a request runs.
     fn deadline(&self) -> Option<(Instant, Expiry)> {
         if self.running.load(Ordering::Relaxed) > 0 {

@@ -16,7 +16,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::{debug, warn};
@@ -26,6 +26,7 @@ use super::{
     activity::{Activity, Watched},
     drain::Slot,
     handshake::Failure,
+    room::SILENCE,
     tls::Configuration,
 };
 use crate::metrics::Metrics;
@@ -89,9 +90,15 @@ impl Service {
         peer: SocketAddr,
         mut slot: Slot,
     ) -> Option<(TlsStream<TcpStream>, Slot)> {
+        let begun = Instant::now();
+        let room = slot.room();
         let accepted = tokio::select! {
             biased;
             () = slot.draining() => return None,
+            () = room.asked(|| begun.elapsed() >= SILENCE) => {
+                debug!(%peer, "ended in its handshake, to make room for others");
+                return None;
+            }
             accepted = timeout(self.limits.handshake_timeout, acceptor.accept(stream)) => accepted,
         };
         let failure = match accepted {
@@ -138,12 +145,17 @@ impl Service {
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
         let mut connection = pin!(self.http.serve_connection(stream, service));
 
+        let room = slot.room();
         let overdue = tokio::select! {
             // First the connection: what it reads decides whether it is overdue.
             biased;
             ended = connection.as_mut() => return log_end(peer, ended),
             expiry = activity.expired() => {
                 debug!(%peer, ?expiry, "the connection is overdue");
+                true
+            }
+            () = room.asked(|| activity.is_silent_for(SILENCE)) => {
+                debug!(%peer, "the connection ends to make room for others");
                 true
             }
             () = slot.draining() => false,

@@ -7,6 +7,13 @@ use tokio::{
     time::timeout,
 };
 
+use super::room::Room;
+
+/// How long to wait for a place before those that are silent are asked again.
+const ROUND: Duration = Duration::from_millis(100);
+/// Which part of all connections are to end where there is no room: to ask all of them takes a while.
+const PART: u32 = 32;
+
 /// What became of the connections that were open when the shutdown began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a cut-off connection may have been a refused pod"]
@@ -23,6 +30,7 @@ pub(super) struct Connections {
     slots: Arc<Semaphore>,
     max: u32,
     draining: watch::Sender<bool>,
+    room: Room,
 }
 
 impl Connections {
@@ -33,15 +41,31 @@ impl Connections {
             slots: Arc::new(Semaphore::new(max as usize)),
             max,
             draining: watch::Sender::new(false),
+            room: Room::default(),
         }
     }
 
-    /// Waits until there is room for one more connection.
+    /// By what silent connections are ended.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Waits until there is room for one more connection, and has silent ones make it.
     pub(super) async fn slot(&self) -> Slot {
+        let mut places = 0;
+        let permit = loop {
+            let permit = Arc::clone(&self.slots).acquire_owned();
+            match timeout(if places == 0 { Duration::ZERO } else { ROUND }, permit).await {
+                // The semaphore is never closed; if it were, serving without a count is better than not serving.
+                Ok(permit) => break permit.ok(),
+                Err(_) => places = (self.max / PART).max(1) as usize,
+            }
+            self.room.make(places);
+        };
         Slot {
-            // The semaphore is never closed; if it were, serving without a count is better than not serving.
-            _permit: Arc::clone(&self.slots).acquire_owned().await.ok(),
+            _permit: permit,
             draining: self.draining.subscribe(),
+            room: self.room.clone(),
         }
     }
 
@@ -64,6 +88,7 @@ impl Connections {
 pub(super) struct Slot {
     _permit: Option<OwnedSemaphorePermit>,
     draining: watch::Receiver<bool>,
+    room: Room,
 }
 
 impl Slot {
@@ -71,6 +96,11 @@ impl Slot {
     pub(super) async fn draining(&mut self) {
         // An error means that the server is gone, which is the end as well.
         let _gone = self.draining.wait_for(|draining| *draining).await;
+    }
+
+    /// By what the connection is asked to end for others.
+    pub(super) fn room(&self) -> Room {
+        self.room.clone()
     }
 
     /// Completes when the connection shall end whatever it is doing.

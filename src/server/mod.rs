@@ -7,7 +7,7 @@
 //!   │        │          │            │
 //!   │        │          │            └ activity: cuts who is slow or silent
 //!   │        │          └ tls: the certificate that counts at this moment; reload: when files change
-//!   │        └ drain: how many there are, and when they shall end
+//!   │        └ drain: how many there are, and when they shall end; room: which end where there are too many
 //!   └ backs off when the process is out of file descriptors
 //! ```
 //!
@@ -41,6 +41,7 @@ mod drain;
 mod handshake;
 mod limits;
 pub mod reload;
+mod room;
 pub mod tls;
 
 /// A bound listener that serves nobody yet.
@@ -171,7 +172,7 @@ async fn next(
     connections: &Connections,
 ) -> (tokio::net::TcpStream, SocketAddr, Slot) {
     let slot = connections.slot().await;
-    let (stream, peer) = accept::accept(listener).await;
+    let (stream, peer) = accept::accept(listener, connections.room()).await;
     (stream, peer, slot)
 }
 

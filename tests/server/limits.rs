@@ -225,6 +225,56 @@ async fn connections_above_the_maximum_wait_their_turn() {
 }
 
 #[tokio::test]
+async fn silent_connections_make_room() {
+    let server = Running::start(Limits {
+        max_connections: 2,
+        ..generous()
+    })
+    .await;
+    let url = server.url("/");
+    let client = server.client();
+    let mut silent = patiently(client.connect(&url)).await.unwrap();
+    patiently(silent.get(&url)).await.unwrap();
+    // It has not even begun with TLS.
+    let mut mute = TcpStream::connect(server.address).await.unwrap();
+
+    for _ in 0..2 {
+        let (status, _, _) = patiently(client.get(&url)).await.unwrap();
+        assert_eq!(status, 200);
+        // The place of the last one is free; it is taken before the next.
+        let _kept = patiently(client.connect(&url)).await.unwrap();
+    }
+    assert_eq!(ended(&mut mute).await, b"");
+    patiently(silent.ended()).await;
+}
+
+#[tokio::test]
+async fn who_asks_keeps_its_place() {
+    let server = Running::start(Limits {
+        max_connections: 1,
+        ..generous()
+    })
+    .await;
+    let url = server.url("/");
+    let client = server.client();
+    let mut busy = patiently(client.connect(&url)).await.unwrap();
+    patiently(busy.get(&url)).await.unwrap();
+    let other = tokio::spawn({
+        let (client, url) = (client.clone(), url.clone());
+        async move { client.get(&url).await }
+    });
+    for _ in 0..20 {
+        sleep(Duration::from_millis(100)).await;
+        let (status, _, _) = patiently(busy.get(&url)).await.unwrap();
+        assert_eq!(status, 200);
+    }
+    assert!(!other.is_finished());
+    // From here on it is silent.
+    let (status, _, _) = patiently(other).await.unwrap().unwrap();
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
 async fn requests_at_once_in_one_connection_are_limited() {
     let server = Running::start(Limits {
         max_concurrent_streams: 2,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Trial, crowd};
+use super::{Trial, crowd, enough};
 
 const CONNECTIONS: usize = 600;
 
@@ -33,6 +33,7 @@ pub(super) async fn run(trial: &mut Trial) -> io::Result<String> {
         }
     })
     .await;
+    enough(sockets.len(), CONNECTIONS)?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let open = trial.process.descriptors()?;
     Ok(format!(

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Trial, crowd};
+use super::{Trial, crowd, enough};
 
 const CONNECTIONS: usize = 6_000;
 
@@ -30,6 +30,7 @@ pub(super) async fn run(trial: &mut Trial) -> io::Result<String> {
         }
     })
     .await;
+    enough(done.len(), CONNECTIONS)?;
     let open = trial.process.descriptors()?;
     let hanging = done.iter().flatten().count();
     Ok(format!(

@@ -160,6 +160,15 @@ impl Trial {
     }
 }
 
+/// That enough of a fault's connections did what they were to do: otherwise nothing was tried.
+fn enough(done: usize, of: usize) -> io::Result<()> {
+    if done * 10 >= of * 9 {
+        return Ok(());
+    }
+    let message = format!("only {done} of {of} connections could be made to go wrong");
+    Err(io::Error::other(message))
+}
+
 /// As many as the system grants: the server inherits it, too.
 fn raise_descriptors() -> io::Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;

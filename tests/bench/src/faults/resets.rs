@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::AsyncWriteExt;
 
-use super::{Trial, crowd};
+use super::{Trial, crowd, enough};
 
 const CONNECTIONS: usize = 1_000;
 
@@ -20,5 +20,6 @@ pub(super) async fn run(trial: &mut Trial) -> io::Result<String> {
         }
     })
     .await;
+    enough(reset.len(), CONNECTIONS)?;
     Ok(format!("{} reset", reset.len()))
 }
