@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use keyporter_bench::process::{self, Process, free_address};
 use keyporter_bench::reviews::Size;
-use keyporter_bench::secrets::OWN;
+use keyporter_bench::secrets::{self, OWN};
 use serde_json::{Value, json};
 use tokio::task::LocalSet;
 
@@ -57,6 +57,14 @@ impl Scale {
             let process = ground.keyporter(&self.keyporter, &files, free_address()?, "info")?;
             targets.push(ground.target(name, process, OWN).await?);
         }
+        let (_, largest) = COUNTS[2];
+        let folder = ground.path("json");
+        std::fs::create_dir(&folder)?;
+        secrets::write_json(&folder, largest, OWN)?;
+        report.note(
+            "as JSON",
+            self.beginning(&ground, "100,000 as JSON", &folder)?,
+        );
         plan(Size::Medium)
             .measure(&ground, &targets, &mut report)
             .await?;

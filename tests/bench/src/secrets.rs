@@ -98,6 +98,24 @@ pub fn write(folder: &Path, count: usize, own: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes the same as JSON, one list a namespace, as kubectl prints them.
+pub fn write_json(folder: &Path, count: usize, own: usize) -> io::Result<()> {
+    let mut lists = std::collections::BTreeMap::<String, Vec<String>>::new();
+    for number in 0..count {
+        let secret = Secret::new(number, own);
+        let text = String::from_utf8(json(number, own, number)).map_err(io::Error::other)?;
+        lists.entry(secret.namespace).or_default().push(text);
+    }
+    for (namespace, items) in lists {
+        let list = format!(
+            r#"{{"apiVersion":"v1","kind":"List","items":[{}]}}"#,
+            items.join(",")
+        );
+        fs::write(folder.join(format!("{namespace}.json")), list)?;
+    }
+    Ok(())
+}
+
 /// One of them as the API server writes it, with another resource version.
 #[must_use]
 pub fn json(number: usize, own: usize, version: usize) -> Vec<u8> {
