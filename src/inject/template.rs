@@ -18,14 +18,15 @@ pub struct Template<'a> {
 }
 
 /// Finds all pod templates, in the order of the document. A template inside a pod template is none: nobody makes pods
-/// from it.
+/// from it. Nor is one in the object's own metadata, where a patch of the annotations would meet one of the template.
 #[must_use]
 pub fn find(document: &Value) -> Vec<Template<'_>> {
     let mut found = Vec::new();
-    if !document.is_object() {
-        return found;
+    for (name, value) in document.as_object().into_iter().flatten() {
+        if name != "metadata" {
+            walk_member(name, value, "", &mut found);
+        }
     }
-    walk(document, "", &mut found);
     found
 }
 
@@ -34,12 +35,7 @@ fn walk<'a>(value: &'a Value, pointer: &str, found: &mut Vec<Template<'a>>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                let pointer = member(pointer, name);
-                if name == "template" && is_pod_template(value) {
-                    found.push(Template { pointer, value });
-                } else {
-                    walk(value, &pointer, found);
-                }
+                walk_member(name, value, pointer, found);
             }
         }
         Value::Array(entries) => {
@@ -48,6 +44,15 @@ fn walk<'a>(value: &'a Value, pointer: &str, found: &mut Vec<Template<'a>>) {
             }
         }
         _ => {}
+    }
+}
+
+fn walk_member<'a>(name: &str, value: &'a Value, pointer: &str, found: &mut Vec<Template<'a>>) {
+    let pointer = member(pointer, name);
+    if name == "template" && is_pod_template(value) {
+        found.push(Template { pointer, value });
+    } else {
+        walk(value, &pointer, found);
     }
 }
 
@@ -91,6 +96,12 @@ mod tests {
     #[case::no_object(json!([{"template": {"spec": {"containers": []}}}]), &[])]
     #[case::odd_metadata(json!({"template": {"metadata": [], "spec": {"containers": []}}}), &[])]
     #[case::odd_annotations(json!({"template": {"metadata": {"annotations": "x"}, "spec": {"containers": []}}}), &[])]
+    #[case::in_metadata(json!({"metadata": {"template": {"spec": {"containers": []}}}}), &[])]
+    #[case::in_annotations(json!({"metadata": {"annotations": {"template": {"spec": {"containers": []}}}}}), &[])]
+    #[case::in_other_metadata(
+        json!({"spec": {"metadata": {"template": {"spec": {"containers": []}}}}}),
+        &["/spec/metadata/template"]
+    )]
     #[case::config_map(json!({"data": {"template": "x"}}), &[])]
     #[case::odd_names(json!({"a/b~c": {"template": {"spec": {"containers": []}}}}), &["/a~1b~0c/template"])]
     fn templates(#[case] document: Value, #[case] expected: &[&str]) {

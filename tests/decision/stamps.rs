@@ -252,6 +252,20 @@ fn the_second_pass_is_a_skip() {
     }
 }
 
+/// Nobody makes pods from it, and what is written into the object's own annotations may take its place.
+#[rstest]
+#[case::in_metadata(json!({"template": template()}))]
+#[case::in_annotations(json!({"annotations": {"keyporter.dev/owner": {"template": template()}}}))]
+fn a_template_in_the_objects_own_metadata_is_none(#[case] metadata: Value) {
+    let mut deployment = workload("Deployment");
+    deployment["metadata"] = metadata;
+    let after = create("alice", &deployment).expect("a stamp that applies");
+    belongs_to(&after, "alice");
+    let inner = &after["metadata"]["template"];
+    assert!(inner.is_null() || *inner == template(), "{inner}");
+    assert_eq!(create("alice", &after), Err("already-stamped"));
+}
+
 #[test]
 fn a_template_without_metadata_gets_some() {
     let mut deployment = workload("Deployment");
