@@ -9,9 +9,13 @@ use serde::{Deserialize, Deserializer};
 use zeroize::Zeroize;
 
 use crate::inject::annotations as names;
+use crate::inject::json_object::from_json_object;
+
+from_json_object!(Contents, Metadata);
 
 /// What unpacking needs of a Secret. Values are slices of the review, in base64: none is decoded but the archive.
 #[derive(Debug, Default, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Contents<'a> {
     #[serde(borrow, default)]
     metadata: Option<Metadata<'a>>,
@@ -20,6 +24,7 @@ pub struct Contents<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(remote = "Self")]
 struct Metadata<'a> {
     #[serde(borrow, default)]
     annotations: Option<Annotations<'a>>,
@@ -146,5 +151,26 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
             }
         }
         deserializer.deserialize_map(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::inject::json_object::with_a_list;
+
+    #[test]
+    fn no_list_stands_for_an_object() {
+        let secret =
+            json!({"metadata": {"annotations": {names::LAYOUT: "{}"}}, "data": {"a": "dg=="}});
+        for odd in with_a_list(&secret) {
+            let text = odd.to_string();
+            assert!(
+                serde_json::from_str::<Contents<'_>>(&text).is_err(),
+                "{odd}"
+            );
+        }
     }
 }

@@ -7,17 +7,22 @@
 use serde::Deserialize;
 
 use super::annotations as names;
+use super::json_object::from_json_object;
 use super::patch::Parents;
 use super::pod::Text;
 
+from_json_object!(Marks, Metadata, Labels, Annotations);
+
 /// A Secret, of which only the marks are read.
 #[derive(Debug, Default, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Marks<'a> {
     #[serde(borrow, default)]
     metadata: Option<Metadata<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 struct Metadata<'a> {
     #[serde(borrow, default)]
     name: Text<'a>,
@@ -28,6 +33,7 @@ struct Metadata<'a> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 struct Labels<'a> {
     #[serde(borrow, default, rename = "keyporter.dev/kind")]
     kind: Option<Text<'a>>,
@@ -42,6 +48,7 @@ struct Labels<'a> {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 struct Annotations<'a> {
     #[serde(borrow, default, rename = "keyporter.dev/owner")]
     owner: Option<Text<'a>>,
@@ -141,6 +148,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::inject::json_object::with_a_list;
 
     /// `kind/owner`, with `!` before what is none of keyporter's, `project` for the owner, and `forced` at the end.
     fn told(labels: &serde_json::Value, annotations: &serde_json::Value) -> String {
@@ -185,6 +193,15 @@ mod tests {
         #[case] expected: &str,
     ) {
         assert_eq!(told(&labels, &annotations), expected);
+    }
+
+    #[test]
+    fn no_list_stands_for_an_object() {
+        let secret = json!({"metadata": {"labels": {names::KIND: "env"}, "annotations": {names::OWNER: "alice"}}});
+        for odd in with_a_list(&secret) {
+            let text = odd.to_string();
+            assert!(serde_json::from_str::<Marks<'_>>(&text).is_err(), "{odd}");
+        }
     }
 
     #[test]

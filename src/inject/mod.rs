@@ -21,6 +21,7 @@ pub mod git_ssh;
 pub mod guard;
 pub mod identity;
 pub mod in_use;
+pub(crate) mod json_object;
 pub mod kubernetes;
 pub mod layout;
 pub mod marks;
@@ -51,7 +52,6 @@ pub mod warning;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
-use serde::Deserialize;
 use thiserror::Error;
 
 use annotations::{self as names, Wishes};
@@ -516,7 +516,7 @@ pub fn foresee(
 ) -> Result<Vec<Refused>, Denial> {
     let references: BTreeSet<_> = templates
         .iter()
-        .filter_map(|template| Pod::deserialize(template.value).ok())
+        .filter_map(|template| Pod::read(template.value).ok())
         .flat_map(|pod| foresee_pod(request, &pod, owner, visible, settings))
         .collect();
     let references: Vec<_> = references.into_iter().collect();

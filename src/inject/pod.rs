@@ -9,13 +9,37 @@ use std::fmt;
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::annotations as names;
+use super::json_object::from_json_object;
 use super::object::{Controller, Kind};
 pub use super::text::Text;
 
+from_json_object!(
+    Pod,
+    Metadata,
+    OwnerReference,
+    Spec,
+    OperatingSystem,
+    Container,
+    Variable,
+    ValueFrom,
+    KeyReference,
+    EnvFrom,
+    ObjectReference,
+    VolumeMount,
+    VolumeDevice,
+    Volume,
+    Storage,
+    Projected,
+    ProjectedSource,
+    SecretVolume,
+);
+
 /// A pod, or a pod template: both have `metadata` and `spec`.
 #[derive(Debug, Default, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Pod<'a> {
     /// `metadata`; `None` where a template has none.
     #[serde(borrow, default)]
@@ -23,6 +47,13 @@ pub struct Pod<'a> {
     /// `spec`.
     #[serde(borrow, default, deserialize_with = "null_as_default")]
     pub spec: Spec<'a>,
+}
+
+impl<'a> Pod<'a> {
+    /// Reads a pod, or a pod template, that stands in a document.
+    pub fn read(document: &'a Value) -> serde_json::Result<Self> {
+        Deserialize::deserialize(document)
+    }
 }
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
@@ -33,6 +64,7 @@ fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
 
 /// `metadata`.
 #[derive(Debug, Default, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Metadata<'a> {
     /// `name`; absent on create with `generateName`.
     #[serde(borrow, default)]
@@ -53,7 +85,7 @@ pub struct Metadata<'a> {
 
 /// An entry of `ownerReferences`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct OwnerReference<'a> {
     /// `apiVersion`.
     #[serde(borrow, default)]
@@ -103,7 +135,7 @@ impl Metadata<'_> {
 
 /// `spec`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Spec<'a> {
     /// `containers`.
     #[serde(borrow, default)]
@@ -130,6 +162,7 @@ pub struct Spec<'a> {
 
 /// `spec.os`.
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub struct OperatingSystem<'a> {
     /// `linux` or `windows`.
     #[serde(borrow, default)]
@@ -138,7 +171,7 @@ pub struct OperatingSystem<'a> {
 
 /// A container or init container.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Container<'a> {
     /// `name`.
     #[serde(borrow, default)]
@@ -176,7 +209,7 @@ impl<'a> Container<'a> {
 
 /// An entry of `env`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Variable<'a> {
     /// `name`.
     #[serde(borrow)]
@@ -191,7 +224,7 @@ pub struct Variable<'a> {
 
 /// `valueFrom`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct ValueFrom<'a> {
     /// `secretKeyRef`.
     #[serde(borrow, default)]
@@ -200,6 +233,7 @@ pub struct ValueFrom<'a> {
 
 /// `secretKeyRef`.
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub struct KeyReference<'a> {
     /// The Secret object.
     #[serde(borrow, default)]
@@ -211,7 +245,7 @@ pub struct KeyReference<'a> {
 
 /// An entry of `envFrom`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct EnvFrom<'a> {
     /// `prefix`.
     #[serde(borrow, default)]
@@ -223,6 +257,7 @@ pub struct EnvFrom<'a> {
 
 /// A reference to an object by its name.
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub struct ObjectReference<'a> {
     /// `name`.
     #[serde(borrow, default)]
@@ -231,7 +266,7 @@ pub struct ObjectReference<'a> {
 
 /// An entry of `volumeMounts`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct VolumeMount<'a> {
     /// The volume.
     #[serde(borrow)]
@@ -249,7 +284,7 @@ pub struct VolumeMount<'a> {
 
 /// An entry of `volumeDevices`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct VolumeDevice<'a> {
     /// Where the device lies.
     #[serde(borrow)]
@@ -258,7 +293,7 @@ pub struct VolumeDevice<'a> {
 
 /// An entry of `volumes`.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Volume<'a> {
     /// `name`.
     #[serde(borrow)]
@@ -305,7 +340,7 @@ pub struct Volume<'a> {
 /// A volume source outside of the API server. What matters of it is the same for all. Boxed, as there are many kinds and
 /// hardly a volume of any.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 struct Storage<'a> {
     #[serde(default)]
     read_only: Option<bool>,
@@ -319,6 +354,7 @@ struct Storage<'a> {
 
 /// `projected` of a volume.
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Projected<'a> {
     #[serde(borrow, default)]
     sources: Option<Vec<ProjectedSource<'a>>>,
@@ -326,6 +362,7 @@ pub struct Projected<'a> {
 
 /// An entry of `sources` of a projected volume.
 #[derive(Debug, Deserialize)]
+#[serde(remote = "Self")]
 struct ProjectedSource<'a> {
     #[serde(borrow, default)]
     secret: Option<ObjectReference<'a>>,
@@ -389,7 +426,7 @@ impl<'a> Volume<'a> {
 
 /// `secret` of a volume.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SecretVolume<'a> {
     /// The Secret object.
     #[serde(borrow, default)]
@@ -472,7 +509,10 @@ fn is_kept(key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::inject::json_object::with_a_list;
 
     #[test]
     fn text_without_escapes_is_borrowed_in_lists_and_options() {
@@ -507,6 +547,41 @@ mod tests {
         let pod: Pod<'_> = serde_json::from_str(json).unwrap();
         assert!(pod.spec.containers.is_none());
         assert!(!pod.metadata.unwrap().labels.present);
+    }
+
+    #[test]
+    fn no_list_stands_for_an_object() {
+        let reference = json!({"name": "s"});
+        let storage =
+            json!({"readOnly": true, "secretRef": reference, "nodePublishSecretRef": reference});
+        let container = json!({
+            "name": "main",
+            "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+            "envFrom": [{"secretRef": reference}],
+            "volumeMounts": [{"name": "v", "mountPath": "/m"}],
+            "volumeDevices": [{"devicePath": "/d"}],
+        });
+        let pod = json!({
+            "metadata": {"labels": {"a": "b"}, "annotations": {"a": "b"}, "ownerReferences": [{"name": "train"}]},
+            "spec": {
+                "containers": [container],
+                "initContainers": [container],
+                "ephemeralContainers": [container],
+                "volumes": [
+                    {"name": "v", "secret": {"secretName": "s"}, "csi": storage},
+                    {"name": "w", "projected": {"sources": [{"secret": reference}]}},
+                ],
+                "imagePullSecrets": [reference],
+                "os": {"name": "linux"},
+                "nodeSelector": {"a": "b"},
+            },
+        });
+        assert!(Pod::read(&pod).is_ok());
+        for odd in with_a_list(&pod) {
+            assert!(Pod::read(&odd).is_err(), "{odd}");
+            let text = odd.to_string();
+            assert!(serde_json::from_str::<Pod<'_>>(&text).is_err(), "{odd}");
+        }
     }
 
     #[test]

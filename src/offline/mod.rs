@@ -6,7 +6,6 @@
 mod report;
 mod running;
 
-use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -383,7 +382,7 @@ impl Work<'_> {
         let Some(value) = outcome.document.pointer(pointer) else {
             return Ok(());
         };
-        let pod = Pod::deserialize(value).map_err(|error| OfflineError::Unreadable {
+        let pod = Pod::read(value).map_err(|error| OfflineError::Unreadable {
             object: self.title.clone(),
             place: match pointer {
                 "" => String::new(),

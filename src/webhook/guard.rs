@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use serde_json::Value;
 use tracing::warn;
 
@@ -78,7 +77,7 @@ impl Webhook {
     ) -> Vec<Foreign> {
         templates
             .iter()
-            .filter_map(|template| Pod::deserialize(template.value).ok())
+            .filter_map(|template| Pod::read(template.value).ok())
             .filter_map(|pod| self.foreign(head, &pod, request.person))
             .flatten()
             .collect()
@@ -100,7 +99,7 @@ impl Webhook {
                 return Some(Denial::EntryUnknown { why });
             }
         };
-        match Pod::deserialize(&pod) {
+        match Pod::read(&pod) {
             Ok(pod) => self.guard_running(body, head, &pod).await,
             Err(_) => Some(Denial::ForeignPod),
         }

@@ -10,6 +10,7 @@ use serde_json::error::Category;
 use thiserror::Error;
 
 use crate::access::User;
+use crate::inject::json_object::from_json_object;
 use crate::inject::pod::{Pod, Text};
 use crate::inject::{self, object};
 
@@ -100,8 +101,10 @@ pub(super) enum BadReview {
     NoUser,
 }
 
+from_json_object!(Review<New, Old>, Request<New, Old>, Kind, UserInfo);
+
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 #[serde(bound(deserialize = "New: Deserialize<'de>, Old: Deserialize<'de>"))]
 struct Review<'a, New, Old> {
     #[serde(borrow, default)]
@@ -113,7 +116,7 @@ struct Review<'a, New, Old> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 #[serde(bound(deserialize = "New: Deserialize<'de>, Old: Deserialize<'de>"))]
 struct Request<'a, New, Old> {
     #[serde(borrow, default)]
@@ -139,6 +142,7 @@ struct Request<'a, New, Old> {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(remote = "Self")]
 struct Kind<'a> {
     #[serde(borrow, default)]
     group: Text<'a>,
@@ -147,6 +151,7 @@ struct Kind<'a> {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(remote = "Self")]
 struct UserInfo<'a> {
     #[serde(borrow, default)]
     username: Text<'a>,
@@ -327,7 +332,7 @@ mod tests {
     #[case::blank(" \n", BadReview::Empty)]
     #[case::no_json("<html>", BadReview::NotJson { line: 1, column: 1 })]
     #[case::truncated(r#"{"kind": "AdmissionReview", "requ"#, BadReview::Truncated { line: 1, column: 33 })]
-    #[case::an_array("[]", BadReview::NotAReview(String::new()))]
+    #[case::an_array("[]", BadReview::WrongType { line: 1, column: 0 })]
     #[case::trailing("{} {}", BadReview::NotJson { line: 1, column: 4 })]
     #[case::no_kind("{}", BadReview::NotAReview(String::new()))]
     #[case::another_kind(r#"{"kind": "Pod", "apiVersion": "v1"}"#, BadReview::NotAReview("Pod".into()))]
@@ -350,6 +355,10 @@ mod tests {
     #[case::an_empty_user(
         r#"{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": {"uid": "1", "userInfo": {"username": ""}}}"#,
         BadReview::NoUser
+    )]
+    #[case::a_request_that_is_a_list(
+        r#"{"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": ["1"]}"#,
+        BadReview::WrongType { line: 1, column: 76 }
     )]
     fn bad_reviews(#[case] body: &str, #[case] expected: BadReview) {
         assert_eq!(read(body.as_bytes()).unwrap_err(), expected);
@@ -374,6 +383,12 @@ mod tests {
     #[rstest]
     #[case("Pod", "CREATE", r#"{"spec": {"containers": []}}"#, "pod")]
     #[case("Pod", "CREATE", r#"{"spec": {"containers": 7}}"#, "unreadable")]
+    #[case(
+        "Pod",
+        "CREATE",
+        r#"{"metadata": [], "spec": {"containers": []}}"#,
+        "unreadable"
+    )]
     #[case("Pod", "UPDATE", r#"{"spec": {"containers": []}}"#, "other")]
     #[case("Pod", "DELETE", "null", "other")]
     #[case("Job", "CREATE", "{}", "object")]

@@ -3,13 +3,12 @@
 use keyporter::inject::guard::foreign;
 use keyporter::inject::pod::Pod;
 use rstest::rstest;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The places at which a pod of alice's refers to bob's Secret.
 fn places(spec: &Value) -> Vec<String> {
     let pod = json!({"spec": spec});
-    let pod = Pod::deserialize(&pod).expect("a pod");
+    let pod = Pod::read(&pod).expect("a pod");
     let owner_of = |object: &str| match object {
         "bobs" => Some("bob".to_owned()),
         "alices" => Some("alice".to_owned()),
@@ -98,7 +97,7 @@ fn several_places_are_all_named() {
 #[test]
 fn nobodys_pod_may_refer_to_nobodys_secrets() {
     let pod = json!({"spec": {"imagePullSecrets": [{"name": "alices"}]}});
-    let pod = Pod::deserialize(&pod).expect("a pod");
+    let pod = Pod::read(&pod).expect("a pod");
     assert_eq!(
         foreign(&pod.spec, None, |_| Some("alice".to_owned())).len(),
         1
