@@ -20,8 +20,10 @@ test: lint deny advisories shells chart cert-manager node
 lint:
 	cargo fmt --check
 	cargo fmt --check --manifest-path tests/bench/Cargo.toml
+	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy $(BENCH_CARGO) --all-targets -- -D warnings
+	cargo clippy $(FUZZ_CARGO) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 # It looks at the dependencies of every platform, of which a build here downloads its own alone.
@@ -64,8 +66,9 @@ node-packages:
 	tests/packages.sh node buildah busybox-static containerd containernetworking-plugins git iproute2 nftables openssh-client \
 		openssh-server runc
 
-# Each target for so many seconds, one after the other: `make fuzz SECONDS=600`.
+# Each target for so many seconds of a processor, one after the other: `make fuzz SECONDS=600`.
 SECONDS := 60
+FUZZ_CARGO := --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target
 fuzz:
 	SECONDS_EACH=$(SECONDS) tests/fuzz/run.sh
 

@@ -33,7 +33,7 @@ use rstest::rstest;
 #[case::certificates("certificates", certificates::run)]
 #[case::layout("layout", layout::run)]
 #[case::reference("reference", reference::run)]
-#[case::review("review", review::run)]
+#[case::review("review", |bytes: &[u8]| { review::run(bytes); })]
 fn every_input_of_the_corpus_holds(#[case] target: &str, #[case] run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
     let mut files: Vec<_> = fs::read_dir(folder.join(target))
