@@ -369,7 +369,8 @@ pub(crate) fn inject_with(
         result: skip.map_or_else(|| Ok(applied(pod, &patch)), Err),
         warnings: report.warnings.iter().map(ToString::to_string).collect(),
         in_effect: report
-            .in_effect()
+            .in_effect
+            .iter()
             .map(|source| source.object().to_owned())
             .collect(),
         passed_over: report
