@@ -117,7 +117,8 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsError> 
         .map_err(|source| invalid_pem(path, source))
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, CredentialsError> {
+/// The key of a file.
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, CredentialsError> {
     PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|source| match source {
         pem::Error::NoItemsFound => CredentialsError::NoKey(path.to_owned()),
         source => invalid_pem(path, source),

@@ -20,6 +20,7 @@ use rustls::{
 };
 use time::OffsetDateTime;
 
+use self::credentials::private_key;
 use self::files::{Readers, replace};
 
 pub use self::credentials::{Credentials, CredentialsError};
@@ -246,12 +247,11 @@ fn existing_authority(paths: &Paths) -> Result<Option<Authority>, CertificatesEr
     let credentials = Credentials::read(certificate, key).map_err(CertificatesError::Existing)?;
     let not_after = credentials.not_after();
     let certificate = first(&credentials, certificate)?;
-    let issuer = fs::read_to_string(key)
-        .map_err(|source| CertificatesError::write(key, source))
-        .and_then(|text| KeyPair::from_pem(&text).map_err(CertificatesError::Make))
-        .and_then(|key| {
-            Issuer::from_ca_cert_der(&certificate, key).map_err(CertificatesError::Make)
-        })?;
+    // What makes certificates reads PEM otherwise than TLS, and quotes what it stumbles over.
+    let key = private_key(key).map_err(CertificatesError::Existing)?;
+    let issuer = KeyPair::try_from(&key)
+        .and_then(|key| Issuer::from_ca_cert_der(&certificate, key))
+        .map_err(CertificatesError::Make)?;
     Ok(Some(Authority {
         certificate,
         issuer,

@@ -255,6 +255,22 @@ fn what_cannot_be_parsed_is_not_overwritten(#[case] name: &str) {
     assert_eq!(fs::read_to_string(&path).unwrap(), "a note of mine");
 }
 
+/// A reader of PEM that takes what stands before the empty line for headers would quote it.
+#[test]
+fn an_empty_line_in_the_authoritys_key_is_nothing() {
+    let directory = generated();
+    let path = directory.path().join("ca.key");
+    let key = fs::read_to_string(&path).unwrap();
+    let end = key.find("\n-----END").unwrap();
+    let key = [&key[..end - 8], "\n\n", &key[end - 8..]].concat();
+    fs::write(&path, &key).unwrap();
+    fs::remove_file(directory.path().join("tls.crt")).unwrap();
+    let outcome = ensure(directory.path(), &default_hosts(), DEFAULT_VALIDITY).unwrap();
+    assert_eq!(outcome.authority, Action::Kept);
+    assert_eq!(outcome.leaf, Action::Made(Reason::Absent));
+    assert_eq!(fs::read_to_string(&path).unwrap(), key);
+}
+
 #[test]
 fn a_certificate_from_elsewhere_is_not_overwritten() {
     let directory = generated();
