@@ -243,10 +243,10 @@ fn read_object<'a, New, Old>(body: &'a [u8], request: Request<'a, New, Old>) -> 
 fn checked<New, Old>(review: Review<'_, New, Old>) -> Result<Request<'_, New, Old>, BadReview> {
     let text = |text: &Option<Text<'_>>| text.as_ref().map_or("", Text::as_str).to_owned();
     if text(&review.kind) != "AdmissionReview" {
-        return Err(BadReview::NotAReview(shortened(text(&review.kind))));
+        return Err(BadReview::NotAReview(shortened(&text(&review.kind))));
     }
     if text(&review.api_version) != API_VERSION {
-        return Err(BadReview::WrongVersion(shortened(text(
+        return Err(BadReview::WrongVersion(shortened(&text(
             &review.api_version,
         ))));
     }
@@ -261,12 +261,18 @@ fn checked<New, Old>(review: Review<'_, New, Old>) -> Result<Request<'_, New, Ol
     Ok(request)
 }
 
-/// What a stranger wrote, as far as it helps.
-fn shortened(text: String) -> String {
-    if text.len() <= 64 {
-        text
-    } else {
-        text.chars().take(63).chain(['…']).collect()
+/// What a stranger wrote, as far as it helps: a character takes the room of its escape.
+fn shortened(text: &str) -> String {
+    let mut room = 64_usize;
+    let has_room = |character: char| {
+        let left = room.checked_sub(character.escape_debug().len());
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let rest = text.trim_start_matches(has_room);
+    match text.strip_suffix(rest) {
+        Some(head) if !rest.is_empty() => [head, "…"].concat(),
+        _ => text.to_owned(),
     }
 }
 
