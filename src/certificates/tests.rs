@@ -262,7 +262,8 @@ fn an_empty_line_in_the_authoritys_key_is_nothing() {
     let path = directory.path().join("ca.key");
     let key = fs::read_to_string(&path).unwrap();
     let end = key.find("\n-----END").unwrap();
-    let key = [&key[..end - 8], "\n\n", &key[end - 8..]].concat();
+    let (before, after) = key.split_at(end - 8);
+    let key = [before, "\n\n", after].concat();
     fs::write(&path, &key).unwrap();
     fs::remove_file(directory.path().join("tls.crt")).unwrap();
     let outcome = ensure(directory.path(), &default_hosts(), DEFAULT_VALIDITY).unwrap();
