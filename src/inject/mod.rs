@@ -33,6 +33,7 @@ pub mod patch;
 pub mod place;
 pub mod pod;
 pub mod proof;
+pub(crate) mod quote;
 mod record;
 pub mod reference;
 pub mod secret;

@@ -12,7 +12,7 @@ use thiserror::Error;
 use crate::access::User;
 use crate::inject::json_object::from_json_object;
 use crate::inject::pod::{Pod, Text};
-use crate::inject::{self, object};
+use crate::inject::{self, object, quote};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 
@@ -261,19 +261,11 @@ fn checked<New, Old>(review: Review<'_, New, Old>) -> Result<Request<'_, New, Ol
     Ok(request)
 }
 
-/// What a stranger wrote, as far as it helps: a character takes the room of its escape.
+/// What a stranger wrote, as far as it helps.
 fn shortened(text: &str) -> String {
-    let mut room = 64_usize;
-    let has_room = |character: char| {
-        let left = room.checked_sub(character.escape_debug().len());
-        room = left.unwrap_or(0);
-        left.is_some()
-    };
-    let rest = text.trim_start_matches(has_room);
-    match text.strip_suffix(rest) {
-        Some(head) if !rest.is_empty() => [head, "…"].concat(),
-        _ => text.to_owned(),
-    }
+    let head = quote::head(text, 64);
+    let sign = if head.len() < text.len() { "…" } else { "" };
+    [head, sign].concat()
 }
 
 /// Places, not texts: a message of the JSON reader may quote what it found, and that may be a value.

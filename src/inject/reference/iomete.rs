@@ -32,6 +32,7 @@ use super::Stored;
 use crate::inject::annotations as names;
 use crate::inject::name::is_data_key;
 use crate::inject::name::is_label;
+use crate::inject::quote;
 use crate::inject::variable::{self, Refusal};
 
 /// Names of variables that begin so are keyporter's own.
@@ -308,7 +309,7 @@ fn is_domain(id: &str) -> bool {
 }
 
 fn quoted(text: &str) -> String {
-    text.chars().take(QUOTED).collect()
+    quote::head(text, QUOTED).to_owned()
 }
 
 /// A JSON value, as much of it as matters.

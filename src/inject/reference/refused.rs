@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::iomete::{List, Mistake};
 use super::{Malformed, Unresolved};
+use crate::inject::quote;
 
 /// The longest text of a reference that a sentence quotes, in characters.
 const QUOTED: usize = 100;
@@ -56,7 +57,7 @@ impl Refused {
 
     fn new(reference: &str, place: String, why: &impl fmt::Display) -> Self {
         Self {
-            reference: reference.chars().take(QUOTED).collect(),
+            reference: quote::head(reference, QUOTED).to_owned(),
             place,
             why: why.to_string(),
             malformed: false,
