@@ -23,7 +23,6 @@ lint:
 	cargo fmt --check --manifest-path tests/fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy $(BENCH_CARGO) --all-targets -- -D warnings
-	cargo clippy $(FUZZ_CARGO) --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
 # It looks at the dependencies of every platform, of which a build here downloads its own alone.
@@ -68,7 +67,6 @@ node-packages:
 
 # Each target for so many seconds of a processor, one after the other: `make fuzz SECONDS=600`.
 SECONDS := 60
-FUZZ_CARGO := --locked --manifest-path tests/fuzz/Cargo.toml --target-dir target
 fuzz:
 	SECONDS_EACH=$(SECONDS) tests/fuzz/run.sh
 
