@@ -2,10 +2,8 @@
 
 use std::{
     borrow::Cow,
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, BufWriter, IsTerminal},
     str::FromStr,
-    thread,
-    time::Duration,
 };
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -104,9 +102,6 @@ const SILENCED: &str = "kube_client::client";
 /// How many lines wait for a reader of standard error that is slow. Whoever has one more to tell waits, too: none is lost.
 const LINES: usize = 4096;
 
-/// How long a line waits, after one was written, for others that are written with it.
-const GATHERING: Duration = Duration::from_millis(2);
-
 /// Writes the log until it is dropped, which it is when everything is said.
 #[derive(Debug)]
 #[must_use = "what is logged after it is dropped is lost"]
@@ -127,25 +122,9 @@ pub fn init_for_serving(
         .lossy(false)
         .buffered_lines_limit(LINES)
         .thread_name("log")
-        .finish(Gathering(BufWriter::new(io::stderr())));
+        .finish(BufWriter::new(io::stderr()));
     set_up(format, filter, writer)?;
     Ok(LogWriter(guard))
-}
-
-/// Is told to flush when no line is left. What comes in the moment after that is gathered: to wake for each line takes longer
-/// than to write it.
-struct Gathering<W: Write>(BufWriter<W>);
-
-impl<W: Write> Write for Gathering<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()?;
-        thread::sleep(GATHERING);
-        Ok(())
-    }
 }
 
 fn set_up(
