@@ -102,28 +102,30 @@ impl Activity {
 
     /// Whether no request runs, and none has run or begun to arrive for so long.
     pub(super) fn is_silent_for(&self, time: Duration) -> bool {
-        let began = match self.headers_since.load(Ordering::Relaxed) {
-            NO_HEADERS => self.idle_since.load(Ordering::Relaxed),
-            since => since,
-        };
-        self.running.load(Ordering::Relaxed) == 0 && self.instant(began).elapsed() >= time
+        self.waiting()
+            .is_some_and(|(since, _)| since.elapsed() >= time)
     }
 
     /// When the connection is overdue if nothing happens before. None while a request runs.
     fn deadline(&self) -> Option<(Instant, Expiry)> {
+        let (since, expiry) = self.waiting()?;
+        let timeout = match expiry {
+            Expiry::Headers => self.header_read_timeout,
+            Expiry::Idle => self.idle_timeout,
+        };
+        Some((since + timeout, expiry))
+    }
+
+    /// Since when something is waited for, and which limit that has. None while a request runs.
+    fn waiting(&self) -> Option<(Instant, Expiry)> {
         if self.running.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        Some(match self.headers_since.load(Ordering::Relaxed) {
-            NO_HEADERS => (
-                self.instant(self.idle_since.load(Ordering::Relaxed)) + self.idle_timeout,
-                Expiry::Idle,
-            ),
-            since => (
-                self.instant(since) + self.header_read_timeout,
-                Expiry::Headers,
-            ),
-        })
+        let (since, expiry) = match self.headers_since.load(Ordering::Relaxed) {
+            NO_HEADERS => (self.idle_since.load(Ordering::Relaxed), Expiry::Idle),
+            since => (since, Expiry::Headers),
+        };
+        Some((self.instant(since), expiry))
     }
 
     fn bytes_arrived(&self) {

@@ -52,15 +52,16 @@ impl Connections {
 
     /// Waits until there is room for one more connection, and has silent ones make it.
     pub(super) async fn slot(&self) -> Slot {
-        let mut places = 0;
+        let places = (self.max / PART).max(1) as usize;
+        let mut patience = Duration::ZERO;
         let permit = loop {
             let permit = Arc::clone(&self.slots).acquire_owned();
-            match timeout(if places == 0 { Duration::ZERO } else { ROUND }, permit).await {
+            if let Ok(permit) = timeout(patience, permit).await {
                 // The semaphore is never closed; if it were, serving without a count is better than not serving.
-                Ok(permit) => break permit.ok(),
-                Err(_) => places = (self.max / PART).max(1) as usize,
+                break permit.ok();
             }
             self.room.make(places);
+            patience = ROUND;
         };
         Slot {
             _permit: permit,

@@ -21,8 +21,7 @@ pub struct Limits {
     /// whole reads, so that up to twice as much may pass there. Default 64 KiB.
     pub max_header_size: u32,
     /// Connections open at once. One more has those end that have been silent for a second, and waits in the system's accept
-    /// queue until one has. Each takes about 28 KB. Default 4,000: a quarter of it would do for all API servers of a large
-    /// cluster, and all of it fits into the 256 MiB of the chart.
+    /// queue until one has. Each takes about 28 KB. Default 4,000, which fit into the 256 MiB of the chart.
     pub max_connections: u32,
     /// Requests at once in one HTTP/2 connection (`SETTINGS_MAX_CONCURRENT_STREAMS`, RFC 9113 section 6.5.2).
     /// Default 250, as Go's server has it.

@@ -8,12 +8,13 @@ use rstest::rstest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
 use crate::{
     fixture::{PATIENCE, Running, SHORT, generous, patiently},
-    https::Client,
+    https::{Answer, Client, Result},
 };
 
 /// Reads until the server ends the connection, however it does.
@@ -200,23 +201,31 @@ async fn too_many_headers_are_refused(
     assert_eq!(status, 431);
 }
 
-#[tokio::test]
-async fn connections_above_the_maximum_wait_their_turn() {
-    let server = Running::start(Limits {
-        max_connections: 2,
+/// A server that holds so many connections.
+async fn with_room_for(max_connections: u32) -> Running {
+    Running::start(Limits {
+        max_connections,
         ..generous()
     })
-    .await;
+    .await
+}
+
+/// Asks on a connection of its own, while the test goes on.
+fn another(client: &Client, url: &str) -> JoinHandle<Result<Answer>> {
+    let (client, url) = (client.clone(), url.to_owned());
+    tokio::spawn(async move { client.get(&url).await })
+}
+
+#[tokio::test]
+async fn connections_above_the_maximum_wait_their_turn() {
+    let server = with_room_for(2).await;
     let url = server.url("/");
     let client = server.client();
     let mut first = patiently(client.connect(&url)).await.unwrap();
     let _second = patiently(client.connect(&url)).await.unwrap();
     patiently(first.get(&url)).await.unwrap();
 
-    let mut third = tokio::spawn({
-        let (client, url) = (client.clone(), url.clone());
-        async move { client.get(&url).await }
-    });
+    let mut third = another(&client, &url);
     assert!(timeout(SHORT, &mut third).await.is_err(), "it did not wait");
 
     drop(first);
@@ -226,11 +235,7 @@ async fn connections_above_the_maximum_wait_their_turn() {
 
 #[tokio::test]
 async fn silent_connections_make_room() {
-    let server = Running::start(Limits {
-        max_connections: 2,
-        ..generous()
-    })
-    .await;
+    let server = with_room_for(2).await;
     let url = server.url("/");
     let client = server.client();
     let mut silent = patiently(client.connect(&url)).await.unwrap();
@@ -250,19 +255,12 @@ async fn silent_connections_make_room() {
 
 #[tokio::test]
 async fn who_asks_keeps_its_place() {
-    let server = Running::start(Limits {
-        max_connections: 1,
-        ..generous()
-    })
-    .await;
+    let server = with_room_for(1).await;
     let url = server.url("/");
     let client = server.client();
     let mut busy = patiently(client.connect(&url)).await.unwrap();
     patiently(busy.get(&url)).await.unwrap();
-    let other = tokio::spawn({
-        let (client, url) = (client.clone(), url.clone());
-        async move { client.get(&url).await }
-    });
+    let other = another(&client, &url);
     for _ in 0..20 {
         sleep(Duration::from_millis(100)).await;
         let (status, _, _) = patiently(busy.get(&url)).await.unwrap();
