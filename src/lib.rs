@@ -85,6 +85,7 @@ pub mod documents;
 pub mod events;
 pub mod folder;
 pub mod inject;
+mod json;
 pub mod metrics;
 pub mod offline;
 mod own_secret;

@@ -10,7 +10,7 @@ use tracing::info;
 use super::answer::{Answer, Audit, warnings};
 use super::caught_up::unconfirmed;
 use super::review::{self, Head, Subject};
-use super::{Fault, Webhook, managed_fields};
+use super::{Fault, Webhook};
 use crate::inject::annotations as names;
 use crate::inject::object::Object;
 use crate::inject::owner::Owner;
@@ -49,10 +49,7 @@ impl Webhook {
         if review::secret::is_of_secret(body) {
             return Box::pin(self.admit_secret(body, started)).await;
         }
-        let lean = managed_fields::left_out(body);
-        // What is wrong is told of the body as it came.
-        let reviewed = review::read(&lean).or_else(|_| review::read(body));
-        let review::Reviewed { head, subject } = reviewed?;
+        let review::Reviewed { head, subject } = review::read(body)?;
         // Boxed is what is rare or large: the room for pods is all that each request takes.
         match &subject {
             Subject::Pod(pod) => self.admit_pod(body, &head, pod, started).await,

@@ -7,9 +7,9 @@ use base64_simd::STANDARD;
 use serde::{Serialize, Serializer};
 use zeroize::Zeroize as _;
 
-use super::json;
 use crate::folder::Change;
 use crate::inject::patch::Operation;
+use crate::json::write;
 
 /// The most warnings in one answer. The API server cuts them at 4,096 characters together, somewhere.
 const WARNINGS: usize = 20;
@@ -110,7 +110,7 @@ impl Answer<'_> {
             body.pop();
             body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
             let mut patch = Vec::with_capacity(PATCH_ROOM);
-            json::append(&mut patch, &Patch(&self.patch, &self.files))?;
+            write::append(&mut patch, &Patch(&self.patch, &self.files))?;
             // Room for what ends the answer, too.
             body.reserve(STANDARD.encoded_length(patch.len()) + 8);
             STANDARD.encode_append(&patch, &mut body);

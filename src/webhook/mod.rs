@@ -18,8 +18,6 @@ mod answer;
 mod brought;
 mod caught_up;
 mod guard;
-mod json;
-mod managed_fields;
 mod owner;
 mod report;
 mod review;

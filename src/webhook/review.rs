@@ -13,6 +13,7 @@ use crate::access::User;
 use crate::inject::json_object::from_json_object;
 use crate::inject::pod::{Pod, Text};
 use crate::inject::{self, object, quote};
+use crate::json::{self, managed_fields};
 
 const API_VERSION: &str = "admission.k8s.io/v1";
 
@@ -195,7 +196,7 @@ pub(super) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
 /// skipped may still be anything.
 fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
     match std::str::from_utf8(body) {
-        Ok(text) => serde_json::from_str(text),
+        Ok(text) => json::read::from_str(text).or_else(|_| serde_json::from_str(text)),
         Err(_) => serde_json::from_slice(body),
     }
 }
@@ -225,7 +226,8 @@ fn read_object<'a, New, Old>(body: &'a [u8], request: Request<'a, New, Old>) -> 
     if request.sub_resource.is_some() || !(create || update) || request.kind.is_secret() {
         return request.reviewed(Subject::Other);
     }
-    let subject = match from_json::<Review<'_, Value, Value>>(body).map(|review| review.request) {
+    let lean = managed_fields::left_out(body);
+    let subject = match from_json::<Review<'_, Value, Value>>(&lean).map(|review| review.request) {
         Ok(Some(Request {
             object: Some(new),
             old_object,

@@ -1,23 +1,17 @@
 //! The steps of an admission one by one, for who measures them (`tests/bench`). They are no interface: what they take and
 //! give changes without notice.
 
-use std::borrow::Cow;
-
 use super::answer::{Answer, Audit};
-use super::managed_fields;
 use super::review::{self, Subject};
 use crate::inject::patch::Operation;
 use crate::inject::pod::Pod;
 
-/// Takes away what is not read of a review, unless it is one of a Secret.
-#[must_use]
-pub fn lean(body: &[u8]) -> Option<Cow<'_, [u8]>> {
-    (!review::secret::is_of_secret(body)).then(|| managed_fields::left_out(body))
-}
-
 /// Reads the pod of a review that asks for its creation.
 #[must_use]
 pub fn read(body: &[u8]) -> Option<Pod<'_>> {
+    if review::secret::is_of_secret(body) {
+        return None;
+    }
     match review::read(body).ok()?.subject {
         Subject::Pod(pod) => Some(pod),
         _ => None,

@@ -1,8 +1,10 @@
 //! Writing JSON where most of it is plain text.
 //!
-//! `serde_json` looks at each byte of a text alone, for one that needs an escape; here eight are looked at together, which
+//! `serde_json` looks at each byte of a text alone, for one that needs an escape; here many are looked at together, which
 //! makes writing a patch several times cheaper. All else is as `serde_json` does it, and its errors are used.
 //! <https://www.rfc-editor.org/rfc/rfc8259#section-7>
+
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 use serde::ser::{
@@ -11,15 +13,23 @@ use serde::ser::{
 };
 use serde_json::Error;
 
+use super::special::{is_plain, special};
+
 /// Appends a value.
-pub(super) fn append(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), Error> {
+pub(crate) fn append(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
     value.serialize(Writer(out))
 }
 
 fn append_text(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
     out.push(b'"');
-    let mut rest = text.as_bytes();
+    append_inner(out, text.as_bytes());
+    out.push(b'"');
+}
+
+/// Appends what stands in a text between the quotation marks.
+fn append_inner(out: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text;
     if !is_plain(rest) {
         while let Some((plain, [special, after @ ..])) =
             special(rest).and_then(|place| rest.split_at_checked(place))
@@ -30,48 +40,6 @@ fn append_text(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.extend_from_slice(rest);
-    out.push(b'"');
-}
-
-/// Whether no byte needs an escape. Most texts are short and plain: they are looked at in words that overlap.
-fn is_plain(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk::<8>() else {
-        let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) else {
-            return !bytes.iter().copied().any(is_special);
-        };
-        let both =
-            u64::from(u32::from_le_bytes(*last)) << 32 | u64::from(u32::from_le_bytes(*first));
-        return specials(both.to_le_bytes()) == 0;
-    };
-    let (words, _) = bytes.as_chunks::<8>();
-    words.iter().all(|word| specials(*word) == 0) && specials(*last) == 0
-}
-
-fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-/// Where the first byte is that needs an escape.
-fn special(bytes: &[u8]) -> Option<usize> {
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
-        let marks = specials(*word);
-        if marks != 0 {
-            return Some(number * 8 + marks.trailing_zeros() as usize / 8);
-        }
-    }
-    let place = rest.iter().copied().position(is_special)?;
-    Some(words.len() * 8 + place)
-}
-
-/// Marks the bytes of eight that need an escape by their highest bits, from the lowest; what stands above the first mark
-/// may be wrong. A subtraction sets the highest bit of a byte that is too small, and carries over from such a byte alone.
-fn specials(word: [u8; 8]) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let word = u64::from_le_bytes(word);
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (below(word, 0x20) | equal(b'"') | equal(b'\\')) & (ONES << 7)
 }
 
 fn append_escaped(out: &mut Vec<u8>, byte: u8) {
@@ -93,6 +61,16 @@ fn append_escaped(out: &mut Vec<u8>, byte: u8) {
 }
 
 struct Writer<'o>(&'o mut Vec<u8>);
+
+/// A text that comes in parts, as they are.
+struct Parts<'o>(&'o mut Vec<u8>);
+
+impl fmt::Write for Parts<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        self.0.extend_from_slice(part.as_bytes());
+        Ok(())
+    }
+}
 
 /// What is no text.
 macro_rules! as_serde_json_does {
@@ -128,6 +106,18 @@ impl<'o> Serializer for Writer<'o> {
 
     fn serialize_str(self, text: &str) -> Result<(), Error> {
         append_text(self.0, text);
+        Ok(())
+    }
+
+    fn collect_str<T: fmt::Display + ?Sized>(self, value: &T) -> Result<(), Error> {
+        self.0.push(b'"');
+        let start = self.0.len();
+        write!(Parts(self.0), "{value}").map_err(Error::custom)?;
+        if !self.0.get(start..).is_some_and(is_plain) {
+            let text = self.0.split_off(start);
+            append_inner(self.0, &text);
+        }
+        self.0.push(b'"');
         Ok(())
     }
 
@@ -367,6 +357,17 @@ mod tests {
         assert_eq!(written(&value), value.to_string());
         let options: (Option<u8>, Option<&str>, char, ()) = (None, Some("x"), '"', ());
         assert_eq!(written(&options), serde_json::to_string(&options).unwrap());
+    }
+
+    #[test]
+    fn a_text_that_comes_in_parts_is_one() {
+        struct Shown;
+        impl Serialize for Shown {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&format_args!("a{}\"b{}", 1, "\n"))
+            }
+        }
+        assert_eq!(written(&[Shown]), serde_json::to_string(&[Shown]).unwrap());
     }
 
     #[test]

@@ -6,17 +6,18 @@ use std::borrow::Cow;
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memchr2};
 
-/// As the API server writes it. Inside of a JSON text this cannot stand, as a quotation mark there has a backslash before it.
-const BEGINNING: &[u8] = b"\"managedFields\":[";
+/// The name with what stands behind it, as the API server writes it. Inside of a JSON text this cannot stand, as a quotation
+/// mark there has a backslash before it.
+pub(super) const KEY: &[u8] = b"\"managedFields\":";
 
 /// The body with an empty list in each place of `managedFields`. Where that is not plain to see, they stay.
-pub(super) fn left_out(body: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn left_out(body: &[u8]) -> Cow<'_, [u8]> {
     let mut kept = Vec::new();
     let mut rest = body;
-    let finder = Finder::new(BEGINNING);
+    let finder = Finder::new(KEY);
     let mut from = 0;
     while let Some(place) = rest.get(from..).and_then(|rest| finder.find(rest)) {
-        let list = from + place + BEGINNING.len();
+        let list = from + place + KEY.len();
         let is_key = from + place > 0 && matches!(rest.get(from + place - 1), Some(b',' | b'{'));
         let end = rest.get(list..).filter(|_| is_key).and_then(end_of_list);
         let split = end.and_then(|end| Some((rest.get(..list)?, rest.get(list + end..)?)));
@@ -28,6 +29,7 @@ pub(super) fn left_out(body: &[u8]) -> Cow<'_, [u8]> {
             kept.reserve(body.len());
         }
         kept.extend_from_slice(before);
+        kept.extend_from_slice(b"[]");
         rest = after;
         from = 0;
     }
@@ -38,33 +40,36 @@ pub(super) fn left_out(body: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(kept)
 }
 
-/// Where a list ends that has no bracket in it, not even in a text. So no part of the body is looked through twice, however
-/// many places there are.
-fn end_of_list(list: &[u8]) -> Option<usize> {
-    let bracket = memchr2(b'[', b']', list)?;
-    let (before, after) = list.split_at_checked(bracket)?;
-    (after.first() == Some(&b']') && !ends_in_text(before)).then_some(bracket)
+/// How long the list is that begins here, if it has no bracket in it, not even in a text. So no part of a body is looked
+/// through twice, however many places there are.
+pub(super) fn end_of_list(list: &[u8]) -> Option<usize> {
+    let entries = list.strip_prefix(b"[")?;
+    let bracket = memchr2(b'[', b']', entries)?;
+    let (before, after) = entries.split_at_checked(bracket)?;
+    (after.first() == Some(&b']') && !ends_in_text(before)).then_some(bracket + 2)
 }
 
 /// Whether JSON that begins outside of a text ends inside of one: it does after an odd number of quotation marks, without
 /// those that a backslash takes away.
 fn ends_in_text(json: &[u8]) -> bool {
     let marks = memchr_iter(b'"', json).count();
-    let escaped = if pairs(json, *b"\\\\") == 0 {
-        pairs(json, *b"\\\"")
+    let backslashes = memchr_iter(b'\\', json).count();
+    // Where each backslash has a mark behind it, none has another backslash.
+    let escaped = if backslashes == 0 || backslashes == marks_behind_backslashes(json) {
+        backslashes
     } else {
         escaped_marks(json)
     };
     (marks - escaped) % 2 == 1
 }
 
-/// How often these two bytes stand side by side. Counted in small numbers, which the compiler does for many places at once.
-fn pairs(bytes: &[u8], [first, second]: [u8; 2]) -> usize {
-    let seconds = bytes.get(1..).unwrap_or_default().chunks(255);
-    let both = bytes.chunks(255).zip(seconds);
+/// Counted in small numbers, which the compiler does for many places at once.
+fn marks_behind_backslashes(json: &[u8]) -> usize {
+    let seconds = json.get(1..).unwrap_or_default().chunks(255);
+    let both = json.chunks(255).zip(seconds);
     both.map(|(ones, others)| {
         let both = ones.iter().zip(others);
-        let found = both.map(|(one, other)| u8::from(*one == first) & u8::from(*other == second));
+        let found = both.map(|(one, other)| u8::from(*one == b'\\') & u8::from(*other == b'"'));
         usize::from(found.fold(0_u8, u8::wrapping_add))
     })
     .sum()
