@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::git_ssh;
 use super::reference::Target;
 use super::secret::Secret;
 use super::warning::Obstacle;
@@ -27,6 +26,16 @@ pub struct Changes<'a> {
     pub containers: Vec<ContainerChanges<'a>>,
     /// Each secret in each container, for explanations.
     pub placements: Vec<Placement<'a>>,
+}
+
+impl Changes<'_> {
+    /// How many entries there are to add.
+    pub(super) fn size(&self) -> usize {
+        let containers = self.containers.iter().map(|one| {
+            2 * one.values.len() + 2 + one.variables.len() + one.env_from.len() + one.mounts.len()
+        });
+        self.volumes.len() + self.image_pull_secrets.len() + containers.sum::<usize>()
+    }
 }
 
 /// A volume to add.
@@ -55,18 +64,6 @@ pub enum NewVolume<'a> {
     },
     /// The emptyDir for private copies of that key.
     GitWork,
-}
-
-impl NewVolume<'_> {
-    /// The volume's name.
-    pub(super) fn name(&self) -> &str {
-        match self {
-            Self::Directory { name, .. } | Self::GitKey { name, .. } | Self::Files { name, .. } => {
-                name
-            }
-            Self::GitWork => git_ssh::WORK_VOLUME,
-        }
-    }
 }
 
 /// What is added to one container.
@@ -125,7 +122,7 @@ pub struct NewVariable<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewValue<'a> {
     /// A text that holds no secret.
-    Plain(String),
+    Plain(Cow<'a, str>),
     /// A key of a Secret.
     Key {
         /// The Secret object.

@@ -48,9 +48,10 @@ pub mod template;
 mod text;
 pub mod trust;
 pub mod variable;
+pub mod volumes;
 pub mod warning;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 use thiserror::Error;
@@ -397,7 +398,7 @@ pub struct Report<'a> {
 
 impl<'a> Report<'a> {
     fn find_in_effect(&self) -> Vec<Source<'a>> {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         let placed = self
             .placements
             .iter()
@@ -440,7 +441,7 @@ pub fn decide<'a>(
     pod: &'a Pod<'a>,
     owner: Owner<'a>,
     visible: Visible<'a>,
-    settings: &Settings,
+    settings: &'a Settings,
 ) -> Decision<'a> {
     let metadata = pod.metadata.as_ref();
     // Before any refusal: a system pod that cannot start may keep the whole cluster from starting.
@@ -608,7 +609,7 @@ impl<'a> Report<'a> {
             return;
         }
         let in_effect = self.in_effect.iter().copied();
-        let mut come: HashSet<_> = in_effect.map(Source::object).collect();
+        let mut come: BTreeSet<_> = in_effect.map(Source::object).collect();
         let mut earlier = earlier.unwrap_or_default();
         earlier.retain(|one| !come.contains(one.source.object()));
         come.extend(earlier.iter().map(|one| one.source.object()));

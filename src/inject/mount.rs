@@ -1,9 +1,12 @@
 //! Mount paths and how they lie to each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::pod::{Container, Text, Volume, VolumeMount};
+use super::pod::{Container, Text, VolumeMount};
+use super::volumes::Volumes;
 use super::warning::Obstacle;
 
 /// How two paths lie to each other.
@@ -22,44 +25,85 @@ pub enum Relation {
 /// Compares two paths from the root by their components, so that `/a//b/` and `/a/c/../b` are `/a/b`.
 #[must_use]
 pub fn relation(one: &str, other: &str) -> Relation {
-    // No search for a text: to set one up costs more than to look through a path.
-    let climbs = |path: &str| path.as_bytes().windows(2).any(|pair| pair == b"..");
-    if climbs(one) || climbs(other) {
-        return compare(resolved(one).into_iter(), resolved(other).into_iter());
+    let (one, other) = (Location::of(one), Location::of(other));
+    match (one.contains(&other), other.contains(&one)) {
+        (true, true) => Relation::Same,
+        (true, false) => Relation::Above,
+        (false, true) => Relation::Below,
+        (false, false) => Relation::Apart,
     }
-    compare(parts(one), parts(other))
 }
 
-fn parts(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
+/// A path from the root by its components, with one slash between two of them. In the order of locations what lies below
+/// one follows it at once.
+#[derive(Debug, PartialEq, Eq)]
+struct Location<'p>(Cow<'p, str>);
+
+impl<'p> Location<'p> {
+    fn of(path: &'p str) -> Self {
+        match path.strip_prefix('/') {
+            Some(location) if is_resolved(location) => Self(Cow::Borrowed(location)),
+            _ => Self(Cow::Owned(resolved(path).join("/"))),
+        }
+    }
+
+    /// Whether the other one is this one, or lies below it.
+    fn contains(&self, other: &Location<'_>) -> bool {
+        let rest = other.0.strip_prefix(&*self.0);
+        self.0.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// All that it lies in, from the inside to the root.
+    fn above(&self) -> impl Iterator<Item = Location<'_>> {
+        let all = std::iter::successors(Some(&*self.0), |inner| above(inner));
+        all.skip(1)
+            .map(|location| Location(Cow::Borrowed(location)))
+    }
+}
+
+fn above(location: &str) -> Option<&str> {
+    match location.rsplit_once('/') {
+        Some((above, _)) => Some(above),
+        None => Some("").filter(|_| !location.is_empty()),
+    }
+}
+
+impl Ord for Location<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let mut both = self.0.bytes().zip(other.0.bytes());
+        match both.find(|(one, other)| one != other) {
+            None => self.0.len().cmp(&other.0.len()),
+            Some((b'/', _)) => Ordering::Less,
+            Some((_, b'/')) => Ordering::Greater,
+            Some((one, other)) => one.cmp(&other),
+        }
+    }
+}
+
+impl PartialOrd for Location<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Whether this is a location as it stands. Of names that begin with a dot that is not said.
+fn is_resolved(location: &str) -> bool {
+    let odd = |pair: &[u8]| matches!(pair, [b'/', b'/' | b'.']);
+    !location.starts_with(['/', '.'])
+        && !location.ends_with('/')
+        && !location.as_bytes().windows(2).any(odd)
 }
 
 fn resolved(path: &str) -> Vec<&str> {
     let mut resolved = Vec::new();
-    for part in parts(path) {
-        if part == ".." {
-            resolved.pop();
-        } else {
-            resolved.push(part);
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(resolved.pop()),
+            part => resolved.push(part),
         }
     }
     resolved
-}
-
-fn compare<'a>(
-    mut one: impl Iterator<Item = &'a str>,
-    mut other: impl Iterator<Item = &'a str>,
-) -> Relation {
-    loop {
-        match (one.next(), other.next()) {
-            (None, None) => return Relation::Same,
-            (None, Some(_)) => return Relation::Above,
-            (Some(_), None) => return Relation::Below,
-            (Some(a), Some(b)) if a == b => {}
-            (Some(_), Some(_)) => return Relation::Apart,
-        }
-    }
 }
 
 /// Whether a container has room for a mount.
@@ -108,7 +152,7 @@ impl<'a> Mounted<'a> {
         self.volume == Some(volume) && self.file == Some(file)
     }
 
-    fn is_read_only(self, volumes: &HashMap<&str, &Volume<'_>>) -> bool {
+    fn is_read_only(self, volumes: &Volumes<'_>) -> bool {
         let volume = self.volume.and_then(|name| volumes.get(name));
         self.read_only || volume.is_some_and(|volume| volume.is_read_only())
     }
@@ -118,8 +162,8 @@ impl<'a> Mounted<'a> {
 /// thousands of mounts and an owner with thousands of secrets cost no more than both together.
 #[derive(Debug)]
 pub struct Places<'a> {
-    mounts: BTreeMap<Vec<&'a str>, Mounted<'a>>,
-    devices: BTreeMap<Vec<&'a str>, &'a str>,
+    mounts: BTreeMap<Location<'a>, Mounted<'a>>,
+    devices: BTreeMap<Location<'a>, &'a str>,
 }
 
 impl<'a> Places<'a> {
@@ -131,13 +175,13 @@ impl<'a> Places<'a> {
             devices: BTreeMap::new(),
         };
         for mount in container.volume_mounts.iter().flatten() {
-            let place = resolved(mount.mount_path.as_str());
+            let place = Location::of(mount.mount_path.as_str());
             let mounted = Mounted::of(mount);
             places.mounts.entry(place).or_insert(mounted);
         }
         for device in container.volume_devices.iter().flatten() {
             let path = device.device_path.as_str();
-            places.devices.insert(resolved(path), path);
+            places.devices.insert(Location::of(path), path);
         }
         places
     }
@@ -150,39 +194,47 @@ impl<'a> Places<'a> {
             file: None,
             read_only: true,
         };
-        self.mounts.insert(resolved(path), mounted);
+        self.mounts.insert(Location::of(path), mounted);
     }
 
     /// Looks for room at `path`. A mount above it is in the way only if it is read-only: the runtime makes the folder for
     /// the inner mount inside the outer one, and the container would not start. A device is in the way where it lies at
     /// the path or below it.
     #[must_use]
-    pub fn room_at(&self, path: &str, volumes: &HashMap<&str, &Volume<'_>>) -> Room<'a> {
-        let mut place = resolved(path);
-        if let Some(mount) = self.mounts.get(place.as_slice()) {
-            return Room::Mounted(*mount);
-        }
-        if let Some(device) = from(&self.devices, &place) {
-            return Room::Blocked(Obstacle::Device(device));
-        }
-        if let Some(mount) = from(&self.mounts, &place) {
-            return Room::Blocked(Obstacle::MountBelow(mount.path));
-        }
-        while place.pop().is_some() {
-            let above = self.mounts.get(place.as_slice());
-            if let Some(mount) = above.filter(|mount| mount.is_read_only(volumes)) {
-                return Room::Blocked(Obstacle::ReadOnlyAbove(mount.path));
+    pub fn room_at(&self, path: &str, volumes: &Volumes<'_>) -> Room<'a> {
+        let place = Location::of(path);
+        match first_in(&self.mounts, &place) {
+            Some((there, mount)) if *there == place => return Room::Mounted(mount),
+            below => {
+                if let Some((_, device)) = first_in(&self.devices, &place) {
+                    return Room::Blocked(Obstacle::Device(device));
+                }
+                if let Some((_, mount)) = below {
+                    return Room::Blocked(Obstacle::MountBelow(mount.path));
+                }
             }
+        }
+        let mut above = place.above().filter_map(|above| at(&self.mounts, &above));
+        if let Some(mount) = above.find(|mount| mount.is_read_only(volumes)) {
+            return Room::Blocked(Obstacle::ReadOnlyAbove(mount.path));
         }
         Room::Free
     }
 }
 
-/// The first entry at a place or below it: in the order of components what lies below a place follows it at once.
-fn from<'m, T: Copy>(map: &'m BTreeMap<Vec<&'m str>, T>, place: &[&'m str]) -> Option<T> {
-    let mut rest = map.range::<[&str], _>((Bound::Included(place), Bound::Unbounded));
-    let (_, found) = rest.next().filter(|(other, _)| other.starts_with(place))?;
-    Some(*found)
+/// The entry at a place.
+fn at<'m, T: Copy>(map: &BTreeMap<Location<'m>, T>, place: &Location<'m>) -> Option<T> {
+    map.get(place).copied()
+}
+
+/// The first entry at a place or below it.
+fn first_in<'t, 'm, T: Copy>(
+    map: &'t BTreeMap<Location<'m>, T>,
+    place: &Location<'m>,
+) -> Option<(&'t Location<'m>, T)> {
+    let mut rest = map.range((Bound::Included(place), Bound::Unbounded));
+    let (there, found) = rest.next().filter(|(there, _)| place.contains(there))?;
+    Some((there, *found))
 }
 
 #[cfg(test)]
@@ -204,7 +256,23 @@ mod tests {
     #[case("/../a", "/a/b", Relation::Above)]
     #[case("/a/..b", "/a/b", Relation::Apart)]
     #[case("a", "/a", Relation::Same)]
+    #[case("/", "//", Relation::Same)]
+    #[case("/", "/", Relation::Same)]
+    #[case("/a/.b", "/a/./.b/c", Relation::Above)]
+    #[case("/a/b", "/a/b-c", Relation::Apart)]
+    #[case("/a/b/..", "/a/b", Relation::Above)]
     fn relations(#[case] one: &str, #[case] other: &str, #[case] expected: Relation) {
         assert_eq!(relation(one, other), expected);
+    }
+    #[test]
+    fn what_lies_below_follows_at_once() {
+        let mut paths = [
+            "/a/b-c", "/a/b/c", "/a", "/", "/a/b", "/a!", "/a/b!/c", "/b",
+        ];
+        paths.sort_by_key(|path| Location::of(path));
+        let sorted = [
+            "/", "/a", "/a/b", "/a/b/c", "/a/b!/c", "/a/b-c", "/a!", "/b",
+        ];
+        assert_eq!(paths, sorted);
     }
 }

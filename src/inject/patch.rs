@@ -1,30 +1,33 @@
 //! Plan -> JSON Patch (RFC 6902), of `add` operations alone.
 //!
 //! A missing parent is added once, whole; where it is there, entries are inserted. `add` of an annotation that is there
-//! replaces it, which happens to keyporter's own alone.
+//! replaces it, which happens to keyporter's own alone. An operation holds where it is and what it adds as the plan has
+//! them: texts come of both only where the patch is written out.
+
+mod path;
+mod spec;
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Plan;
 use super::annotations as names;
 use super::changes::{ContainerChanges, Group, NewMount, NewValue, NewVariable, NewVolume};
-use super::git_ssh;
 use super::pod::{Container, Map};
-use super::secret::Secret;
+use path::{List, Path};
+use spec::{PullSecret, Source, ValueFrom, Variable, Volume, VolumeMount};
 
 /// One operation.
 #[derive(Debug, Serialize)]
 pub struct Operation<'a> {
     op: &'static str,
-    path: String,
+    path: Path<'a>,
     value: Value<'a>,
 }
 
 /// The value that an operation adds.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 enum Value<'a> {
     Text(Cow<'a, str>),
     Texts(&'a [Cow<'a, str>]),
@@ -32,16 +35,41 @@ enum Value<'a> {
     ValueFrom(ValueFrom<'a>),
     Map(Entries<'a>),
     Metadata(NewMetadata<'a>),
-    Volume(Volume<'a>),
-    Volumes(Vec<Volume<'a>>),
-    PullSecret(Name<'a>),
-    PullSecrets(Vec<Name<'a>>),
-    Variable(Variable<'a>),
-    Variables(Vec<Variable<'a>>),
-    Source(Source<'a>),
-    Sources(Vec<Source<'a>>),
-    Mount(VolumeMount<'a>),
-    Mounts(Vec<VolumeMount<'a>>),
+    Volume(&'a NewVolume<'a>),
+    Volumes(&'a [NewVolume<'a>]),
+    PullSecret(&'a str),
+    PullSecrets(&'a [&'a str]),
+    Variable(&'a NewVariable<'a>),
+    Variables(&'a [NewVariable<'a>]),
+    Source(&'a str),
+    Sources(&'a [(usize, &'a str)]),
+    Mount(&'a NewMount<'a>),
+    Mounts(&'a [NewMount<'a>]),
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => text.serialize(to),
+            Self::Texts(texts) => texts.serialize(to),
+            Self::Json(value) => value.serialize(to),
+            Self::ValueFrom(source) => source.serialize(to),
+            Self::Map(entries) => entries.serialize(to),
+            Self::Metadata(metadata) => metadata.serialize(to),
+            Self::Volume(volume) => Volume::of(volume).serialize(to),
+            Self::Volumes(volumes) => to.collect_seq(volumes.iter().map(Volume::of)),
+            Self::PullSecret(name) => PullSecret { name }.serialize(to),
+            Self::PullSecrets(names) => {
+                to.collect_seq(names.iter().map(|name| PullSecret { name }))
+            }
+            Self::Variable(variable) => Variable::of(variable).serialize(to),
+            Self::Variables(variables) => to.collect_seq(variables.iter().map(Variable::of)),
+            Self::Source(name) => Source::of(name).serialize(to),
+            Self::Sources(names) => to.collect_seq(names.iter().map(|(_, name)| Source::of(name))),
+            Self::Mount(mount) => VolumeMount::of(mount).serialize(to),
+            Self::Mounts(mounts) => to.collect_seq(mounts.iter().map(VolumeMount::of)),
+        }
+    }
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -63,142 +91,41 @@ impl Entries<'_> {
 }
 
 impl Serialize for Entries<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
-}
-
-#[derive(Debug, Serialize)]
-struct Name<'a> {
-    name: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Volume<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<SecretSource<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    empty_dir: Option<EmptyDir>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SecretSource<'a> {
-    secret_name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    items: Option<Vec<Item<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    default_mode: Option<u32>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    optional: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct Item<'a> {
-    key: &'a str,
-    path: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mode: Option<u32>,
-}
-
-/// The mode of files that may be run: the mode of the others, and that.
-const EXECUTABLE_MODE: u32 = 0o755;
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EmptyDir {
-    medium: &'static str,
-    size_limit: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Variable<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value_from: Option<ValueFrom<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ValueFrom<'a> {
-    secret_key_ref: KeyReference<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct KeyReference<'a> {
-    name: &'a str,
-    key: &'a str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    optional: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Source<'a> {
-    secret_ref: SecretReference<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct SecretReference<'a> {
-    name: &'a str,
-    optional: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct VolumeMount<'a> {
-    name: &'a str,
-    mount_path: &'a str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    read_only: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sub_path: Option<&'a str>,
 }
 
 /// Writes the patch of a plan. `base` is the JSON Pointer (RFC 6901) of the pod in the document: empty for a pod,
 /// `/spec/template` for the template of a Deployment.
 #[must_use]
-pub fn write<'a>(plan: &'a Plan<'a>, base: &str) -> Vec<Operation<'a>> {
-    let mut patch = Vec::new();
-    write_metadata(&mut patch, plan, base);
+pub fn write<'a>(plan: &'a Plan<'a>, base: &'a str) -> Vec<Operation<'a>> {
     let changes = &plan.changes;
+    let mut patch = Vec::with_capacity(3 + changes.size());
+    write_metadata(&mut patch, plan, base);
     append(
         &mut patch,
-        &[base, "/spec/volumes"].concat(),
+        List::of_pod(base, "volumes"),
         plan.spec.volumes.is_some(),
-        changes.volumes.iter().map(Volume::of).collect(),
+        &changes.volumes,
         Value::Volume,
         Value::Volumes,
     );
     append(
         &mut patch,
-        &[base, "/spec/imagePullSecrets"].concat(),
+        List::of_pod(base, "imagePullSecrets"),
         plan.spec.image_pull_secrets.is_some(),
-        changes
-            .image_pull_secrets
-            .iter()
-            .map(|name| Name { name })
-            .collect(),
-        Value::PullSecret,
+        &changes.image_pull_secrets,
+        |name| Value::PullSecret(name),
         Value::PullSecrets,
     );
     for change in &changes.containers {
-        let (list, there) = match change.group {
-            Group::Init => ("initContainers", &plan.spec.init_containers),
-            Group::Main => ("containers", &plan.spec.containers),
+        let there = match change.group {
+            Group::Init => &plan.spec.init_containers,
+            Group::Main => &plan.spec.containers,
         };
         if let Some(container) = there.as_ref().and_then(|list| list.get(change.index)) {
-            write_container(
-                &mut patch,
-                change,
-                container,
-                &[base, "/spec/", list, "/", &change.index.to_string()].concat(),
-            );
+            write_container(&mut patch, change, container, base);
         }
     }
     patch
@@ -221,7 +148,7 @@ fn write_metadata<'a>(patch: &mut Vec<Operation<'a>>, plan: &'a Plan<'a>, base: 
     let pointer = [base, "/metadata"].concat();
     match plan.metadata {
         None => patch.push(Operation::add(
-            pointer,
+            pointer.into(),
             Value::Metadata(NewMetadata {
                 labels,
                 annotations,
@@ -254,13 +181,16 @@ fn write_map<'a>(
         return;
     }
     if !there.present {
-        patch.push(Operation::add(pointer.to_owned(), Value::Map(entries)));
+        patch.push(Operation::add(
+            pointer.to_owned().into(),
+            Value::Map(entries),
+        ));
         return;
     }
     let adds = entries
         .0
         .into_iter()
-        .map(|(key, value)| Operation::add(member(pointer, key), Value::Text(value)));
+        .map(|(key, value)| Operation::add(member(pointer, key).into(), Value::Text(value)));
     patch.extend(adds);
 }
 
@@ -284,46 +214,34 @@ fn write_container<'a>(
     patch: &mut Vec<Operation<'a>>,
     change: &'a ContainerChanges<'a>,
     container: &Container<'_>,
-    base: &str,
+    base: &'a str,
 ) {
+    let list = |member| List::of_container(base, change.group, change.index, member);
     // Before anything is inserted: places are those of the container as it is.
-    write_references(patch, change, base);
+    write_references(patch, change, list);
     insert(
         patch,
-        &[base, "/env"].concat(),
+        list("env"),
         container.env.is_some(),
-        change
-            .variables
-            .iter()
-            .map(Variable::of)
-            .enumerate()
-            .collect(),
+        &change.variables,
+        |place, _| place,
         Value::Variable,
         Value::Variables,
     );
-    let source = |name| Source {
-        secret_ref: SecretReference {
-            name,
-            optional: true,
-        },
-    };
     insert(
         patch,
-        &[base, "/envFrom"].concat(),
+        list("envFrom"),
         container.env_from.is_some(),
-        change
-            .env_from
-            .iter()
-            .map(|(at, name)| (*at, source(name)))
-            .collect(),
-        Value::Source,
+        &change.env_from,
+        |_, (place, _)| *place,
+        |(_, name)| Value::Source(name),
         Value::Sources,
     );
     append(
         patch,
-        &[base, "/volumeMounts"].concat(),
+        list("volumeMounts"),
         container.volume_mounts.is_some(),
-        change.mounts.iter().map(VolumeMount::of).collect(),
+        &change.mounts,
         Value::Mount,
         Value::Mounts,
     );
@@ -333,32 +251,29 @@ fn write_container<'a>(
 fn write_references<'a>(
     patch: &mut Vec<Operation<'a>>,
     change: &'a ContainerChanges<'a>,
-    base: &str,
+    list: impl Fn(&'static str) -> List<'a>,
 ) {
+    let variables = list("env");
     for (place, value) in &change.values {
-        let pointer = [base, "/env/", &place.to_string()].concat();
         // The API server takes an empty value beside `valueFrom` for none.
         let text = match value {
-            NewValue::Plain(text) => text.as_str(),
+            NewValue::Plain(text) => text,
             NewValue::Key { .. } => "",
         };
         patch.push(Operation::add(
-            [&pointer, "/value"].concat(),
+            variables.member(*place, "value"),
             Value::Text(text.into()),
         ));
         if let Some(source) = ValueFrom::of(value) {
             patch.push(Operation::add(
-                [&pointer, "/valueFrom"].concat(),
+                variables.member(*place, "valueFrom"),
                 Value::ValueFrom(source),
             ));
         }
     }
     for (member, texts) in [("command", &change.command), ("args", &change.args)] {
         if let Some(texts) = texts {
-            patch.push(Operation::add(
-                [base, "/", member].concat(),
-                Value::Texts(texts),
-            ));
+            patch.push(Operation::add(list(member).whole(), Value::Texts(texts)));
         }
     }
 }
@@ -366,45 +281,42 @@ fn write_references<'a>(
 /// Adds entries at the end of a list, or the list.
 fn append<'a, T>(
     patch: &mut Vec<Operation<'a>>,
-    pointer: &str,
+    list: List<'a>,
     there: bool,
-    entries: Vec<T>,
-    one: fn(T) -> Value<'a>,
-    all: fn(Vec<T>) -> Value<'a>,
+    entries: &'a [T],
+    one: fn(&'a T) -> Value<'a>,
+    all: fn(&'a [T]) -> Value<'a>,
 ) {
     if there {
-        patch.extend(
-            entries
-                .into_iter()
-                .map(|entry| Operation::add([pointer, "/-"].concat(), one(entry))),
-        );
+        let adds = entries.iter();
+        patch.extend(adds.map(|entry| Operation::add(list.end(), one(entry))));
     } else if !entries.is_empty() {
-        patch.push(Operation::add(pointer.to_owned(), all(entries)));
+        patch.push(Operation::add(list.whole(), all(entries)));
     }
 }
 
 /// Inserts entries into a list, each at the place where it is to stand when those before it are in, or adds the list.
 fn insert<'a, T>(
     patch: &mut Vec<Operation<'a>>,
-    pointer: &str,
+    list: List<'a>,
     there: bool,
-    entries: Vec<(usize, T)>,
-    one: fn(T) -> Value<'a>,
-    all: fn(Vec<T>) -> Value<'a>,
+    entries: &'a [T],
+    place: fn(usize, &T) -> usize,
+    one: fn(&'a T) -> Value<'a>,
+    all: fn(&'a [T]) -> Value<'a>,
 ) {
     if there {
-        let adds = entries.into_iter().map(|(at, entry)| {
-            Operation::add([pointer, "/", &at.to_string()].concat(), one(entry))
-        });
-        patch.extend(adds);
+        let adds = entries.iter().enumerate();
+        patch.extend(
+            adds.map(|(number, entry)| Operation::add(list.at(place(number, entry)), one(entry))),
+        );
     } else if !entries.is_empty() {
-        let list = entries.into_iter().map(|(_, entry)| entry).collect();
-        patch.push(Operation::add(pointer.to_owned(), all(list)));
+        patch.push(Operation::add(list.whole(), all(entries)));
     }
 }
 
 impl<'a> Operation<'a> {
-    fn add(path: String, value: Value<'a>) -> Self {
+    fn add(path: Path<'a>, value: Value<'a>) -> Self {
         Self {
             op: "add",
             path,
@@ -414,7 +326,7 @@ impl<'a> Operation<'a> {
 
     /// Adds any JSON.
     pub(super) fn json(path: String, value: serde_json::Value) -> Self {
-        Self::add(path, Value::Json(value))
+        Self::add(path.into(), Value::Json(value))
     }
 
     /// Adds annotations to the object whose `metadata` is at `path`.
@@ -432,15 +344,18 @@ impl<'a> Operation<'a> {
                     annotations: Entries(entries),
                     ..NewMetadata::default()
                 };
-                vec![Self::add(path.to_owned(), Value::Metadata(metadata))]
+                vec![Self::add(path.to_owned().into(), Value::Metadata(metadata))]
             }
             Parents::NoAnnotations => {
                 let annotations = Value::Map(Entries(entries));
-                vec![Self::add([path, "/annotations"].concat(), annotations)]
+                vec![Self::add(
+                    [path, "/annotations"].concat().into(),
+                    annotations,
+                )]
             }
             Parents::Annotations => {
                 let path = [path, "/annotations"].concat();
-                let add = |(key, value)| Self::add(member(&path, key), Value::Text(value));
+                let add = |(key, value)| Self::add(member(&path, key).into(), Value::Text(value));
                 entries.into_iter().map(add).collect()
             }
         }
@@ -453,136 +368,4 @@ pub(super) enum Parents {
     NoMetadata,
     NoAnnotations,
     Annotations,
-}
-
-impl<'a> Volume<'a> {
-    fn of(volume: &'a NewVolume<'a>) -> Self {
-        match volume {
-            NewVolume::Directory { name, secret } => Self {
-                name,
-                secret: Some(SecretSource::directory(secret)),
-                empty_dir: None,
-            },
-            NewVolume::GitKey { name, secret } => Self {
-                name,
-                secret: Some(SecretSource::git_key(secret)),
-                empty_dir: None,
-            },
-            NewVolume::Files { name, object } => Self {
-                name,
-                secret: Some(SecretSource {
-                    secret_name: object,
-                    items: None,
-                    default_mode: None,
-                    optional: false,
-                }),
-                empty_dir: None,
-            },
-            NewVolume::GitWork => {
-                let empty_dir = Some(EmptyDir {
-                    medium: "Memory",
-                    size_limit: "1Mi",
-                });
-                Self {
-                    name: git_ssh::WORK_VOLUME,
-                    secret: None,
-                    empty_dir,
-                }
-            }
-        }
-    }
-}
-
-impl<'a> SecretSource<'a> {
-    fn directory(secret: &'a Secret) -> Self {
-        let items = secret.layout.as_ref().map(|layout| {
-            layout
-                .items()
-                .iter()
-                .map(|item| Item {
-                    key: &item.key,
-                    path: &item.path,
-                    mode: item.executable.then_some(EXECUTABLE_MODE),
-                })
-                .collect()
-        });
-        Self {
-            secret_name: &secret.object,
-            items,
-            default_mode: None,
-            optional: true,
-        }
-    }
-
-    fn git_key(secret: &'a Secret) -> Self {
-        let mut items = vec![Item {
-            key: git_ssh::key_name(secret),
-            path: git_ssh::KEY_FILE,
-            mode: None,
-        }];
-        if secret.has_key(git_ssh::KNOWN_HOSTS) {
-            items.push(Item {
-                key: git_ssh::KNOWN_HOSTS,
-                path: git_ssh::KNOWN_HOSTS,
-                mode: None,
-            });
-        }
-        Self {
-            secret_name: &secret.object,
-            items: Some(items),
-            default_mode: Some(git_ssh::KEY_MODE),
-            optional: true,
-        }
-    }
-}
-
-impl<'a> Variable<'a> {
-    fn of(NewVariable { name, value }: &'a NewVariable<'a>) -> Self {
-        let plain = match value {
-            NewValue::Plain(value) => Some(value.as_str()),
-            NewValue::Key { .. } => None,
-        };
-        Self {
-            name,
-            value: plain,
-            value_from: ValueFrom::of(value),
-        }
-    }
-}
-
-impl<'a> ValueFrom<'a> {
-    fn of(value: &'a NewValue<'a>) -> Option<Self> {
-        let NewValue::Key {
-            object,
-            key,
-            optional,
-        } = value
-        else {
-            return None;
-        };
-        let secret_key_ref = KeyReference {
-            name: object,
-            key,
-            optional: *optional,
-        };
-        Some(Self { secret_key_ref })
-    }
-}
-
-impl<'a> VolumeMount<'a> {
-    fn of(
-        NewMount {
-            volume,
-            file,
-            path,
-            read_only,
-        }: &'a NewMount<'a>,
-    ) -> Self {
-        Self {
-            name: volume,
-            mount_path: path,
-            read_only: *read_only,
-            sub_path: *file,
-        }
-    }
 }

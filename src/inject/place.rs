@@ -1,7 +1,7 @@
 //! Where the chosen secrets go in each container: what is there already, what is added, what is in the way.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Denial;
 use super::annotations::Wishes;
@@ -17,6 +17,7 @@ use super::secret::Secret;
 use super::select::{Auth, Environment, Selection};
 use super::settings::Settings;
 use super::variable;
+use super::volumes::Volumes;
 use super::warning::{Obstacle, Warning};
 
 /// The prefix of our volumes of Secrets.
@@ -79,19 +80,23 @@ pub fn place<'a>(
     selection: &mut Selection<'a>,
     references: &mut References<'a>,
     wishes: &Wishes<'a>,
-    settings: &Settings,
+    settings: &'a Settings,
 ) -> Changes<'a> {
     let mut changes = Changes::default();
     if containers(spec).next().is_none() {
         return changes;
     }
     let mut warnings = std::mem::take(&mut selection.warnings);
-    let mut volumes = HashMap::new();
-    for volume in spec.volumes.iter().flatten() {
-        volumes.entry(volume.name.as_str()).or_insert(volume);
-    }
+    let volumes = Volumes::of(spec);
     warnings.append(&mut references.warnings);
-    let mut added = HashSet::new();
+    let directories = selection.directories.iter();
+    let root = &*settings.mount_root;
+    let directories: Vec<_> = directories
+        .map(|secret| Directory::of(secret, root))
+        .collect();
+    let environments = selection.environments.iter();
+    let env_objects: BTreeSet<_> = environments.map(|one| &*one.secret.object).collect();
+    let mut added = BTreeSet::new();
     let mut rewritten = std::mem::take(&mut references.containers)
         .into_iter()
         .peekable();
@@ -111,6 +116,7 @@ pub fn place<'a>(
             container,
             places: Places::of(container),
             volumes: &volumes,
+            env_objects: &env_objects,
             added: &mut added,
             referring: referring(container, &new),
             new,
@@ -126,7 +132,7 @@ pub fn place<'a>(
         for (name, target) in place.referred {
             place.reference(name, target);
         }
-        place.directories(&selection.directories, &settings.mount_root);
+        place.directories(&directories, root);
         if let Some(secret) = selection.git_ssh {
             place.git_ssh(secret);
         }
@@ -176,14 +182,16 @@ struct Place<'a, 'p> {
     container: &'a Container<'a>,
     places: Places<'a>,
     /// The pod's own volumes, by name.
-    volumes: &'p HashMap<&'a str, &'a Volume<'a>>,
+    volumes: &'p Volumes<'a>,
+    /// The objects of the chosen secrets of kind `env`.
+    env_objects: &'p BTreeSet<&'a str>,
     /// Names of the volumes that are added.
-    added: &'p mut HashSet<String>,
+    added: &'p mut BTreeSet<String>,
     new: ContainerChanges<'a>,
     /// Variables that come by reference: automatic ones yield to them as to the container's own.
     referred: &'p [(&'a str, Target<'a>)],
     /// The container's own variables that get new values, and which of those.
-    referring: HashMap<*const Variable<'a>, usize>,
+    referring: BTreeMap<*const Variable<'a>, usize>,
     /// Variables of the container that are as this pass would set them.
     ours: Vec<&'a str>,
     changes: &'p mut Changes<'a>,
@@ -195,7 +203,7 @@ struct Place<'a, 'p> {
 fn referring<'a>(
     container: &'a Container<'a>,
     new: &ContainerChanges<'a>,
-) -> HashMap<*const Variable<'a>, usize> {
+) -> BTreeMap<*const Variable<'a>, usize> {
     let env = container.env.as_deref().unwrap_or_default();
     let values = new.values.iter().enumerate();
     values
@@ -224,11 +232,11 @@ impl<'a> Place<'a, '_> {
             Room::Blocked(obstacle) => return Err(obstacle),
             Room::Free => {}
         }
-        match self.volumes.get(name.as_str()) {
+        match self.volumes.get(&name) {
             Some(own) if !is_of(own, secret) => return Err(Obstacle::VolumeName),
             Some(_) => {}
-            None => self.add_volume(NewVolume::Files {
-                name: name.clone(),
+            None => self.add_volume(&name, |name| NewVolume::Files {
+                name,
                 object: &secret.object,
             }),
         }
@@ -270,8 +278,8 @@ impl<'a> Place<'a, '_> {
         }
     }
 
-    fn directories(&mut self, secrets: &[&'a Secret], root: &str) {
-        if secrets.is_empty() {
+    fn directories(&mut self, directories: &[Directory<'a>], root: &'a str) {
+        if directories.is_empty() {
             return;
         }
         for name in [ROOT_VARIABLE, EXPANDED_VARIABLE] {
@@ -283,11 +291,16 @@ impl<'a> Place<'a, '_> {
                 });
             }
         }
-        for &secret in secrets {
-            let path = [root, "/", &secret.name].concat();
-            let result =
-                self.secret_mount(&path, secret, |name| NewVolume::Directory { name, secret });
-            self.note(secret, result.map(|()| Way::Files(path)));
+        for Directory {
+            secret,
+            path,
+            volume,
+        } in directories
+        {
+            let secret = *secret;
+            let new = |name| NewVolume::Directory { name, secret };
+            let result = self.secret_mount(path, secret, volume, new);
+            self.note(secret, result.map(|()| Way::Files(path.clone())));
         }
     }
 
@@ -309,10 +322,9 @@ impl<'a> Place<'a, '_> {
         }
         let takes_work_room = self.work_room()?;
         self.own_room(git_ssh::KEY_FOLDER)?;
-        self.secret_mount(git_ssh::KEY_FOLDER, secret, |name| NewVolume::GitKey {
-            name,
-            secret,
-        })?;
+        let new = |name| NewVolume::GitKey { name, secret };
+        let volume = volume_name(&secret.object);
+        self.secret_mount(git_ssh::KEY_FOLDER, secret, &volume, new)?;
         if takes_work_room {
             self.work_mount();
         }
@@ -343,8 +355,8 @@ impl<'a> Place<'a, '_> {
     }
 
     fn work_mount(&mut self) {
-        if !self.volumes.contains_key(git_ssh::WORK_VOLUME) {
-            self.add_volume(NewVolume::GitWork);
+        if self.volumes.get(git_ssh::WORK_VOLUME).is_none() {
+            self.add_volume(git_ssh::WORK_VOLUME, |_| NewVolume::GitWork);
         }
         self.new.mounts.push(NewMount {
             volume: git_ssh::WORK_VOLUME.to_owned(),
@@ -386,9 +398,9 @@ impl<'a> Place<'a, '_> {
 
     fn environments(&mut self, rising: &[Environment<'a>]) {
         self.whole_environments(rising);
-        let ours: HashSet<&str> = rising.iter().map(|one| &*one.secret.object).collect();
-        let own_env_from = (self.container.env_from.iter().flatten())
-            .any(|source| !whole_secret(source).is_some_and(|object| ours.contains(object)));
+        let own_env_from = (self.container.env_from.iter().flatten()).any(|source| {
+            !whole_secret(source).is_some_and(|object| self.env_objects.contains(object))
+        });
         let results: Vec<_> = rising
             .iter()
             .map(|environment| match &environment.variables {
@@ -432,12 +444,12 @@ impl<'a> Place<'a, '_> {
             .filter(|one| one.variables.is_none())
             .map(|one| &*one.secret.object)
             .collect();
-        let ours: HashSet<_> = whole.iter().copied().collect();
+        let ours: BTreeSet<_> = whole.iter().copied().collect();
         let is_ours = |source: &&EnvFrom<'a>| {
             whole_secret(source).is_some_and(|object| ours.contains(object))
         };
         let head = own.iter().take_while(is_ours).count();
-        let mut there = HashMap::new();
+        let mut there = BTreeMap::new();
         for (index, source) in own.iter().enumerate() {
             if let Some(object) = whole_secret(source) {
                 there.entry(object).or_insert(index);
@@ -493,7 +505,8 @@ impl<'a> Place<'a, '_> {
         &mut self,
         path: &str,
         secret: &'a Secret,
-        volume: impl FnOnce(String) -> NewVolume<'a>,
+        name: &str,
+        new: impl FnOnce(String) -> NewVolume<'a>,
     ) -> Result<(), Obstacle<'a>> {
         let is_it = |name| {
             let own = self.volumes.get(name);
@@ -505,14 +518,13 @@ impl<'a> Place<'a, '_> {
             Room::Blocked(obstacle) => return Err(obstacle),
             Room::Free => {}
         }
-        let name = volume_name(&secret.object);
-        match self.volumes.get(name.as_str()) {
+        match self.volumes.get(name) {
             Some(own) if !is_of(own, secret) => return Err(Obstacle::VolumeName),
             Some(_) => {}
-            None => self.add_volume(volume(name.clone())),
+            None => self.add_volume(name, new),
         }
         self.new.mounts.push(NewMount {
-            volume: name,
+            volume: name.to_owned(),
             file: None,
             path: path.to_owned(),
             read_only: true,
@@ -520,9 +532,11 @@ impl<'a> Place<'a, '_> {
         Ok(())
     }
 
-    fn add_volume(&mut self, volume: NewVolume<'a>) {
-        if self.added.insert(volume.name().to_owned()) {
-            self.changes.volumes.push(volume);
+    /// Adds a volume to the pod, once.
+    fn add_volume(&mut self, name: &str, new: impl FnOnce(String) -> NewVolume<'a>) {
+        if !self.added.contains(name) {
+            self.added.insert(name.to_owned());
+            self.changes.volumes.push(new(name.to_owned()));
         }
     }
 
@@ -533,7 +547,7 @@ impl<'a> Place<'a, '_> {
     }
 
     /// Adds a plain variable; false if the container sets it to something else.
-    fn plain_variable(&mut self, name: &'static str, value: &str) -> bool {
+    fn plain_variable(&mut self, name: &'static str, value: &'a str) -> bool {
         if let Some(own) = self.container.variable(name) {
             let same = has_value(own, value);
             self.ours.extend(Some(name).filter(|_| same));
@@ -544,7 +558,7 @@ impl<'a> Place<'a, '_> {
         }
         self.new.variables.push(NewVariable {
             name: name.into(),
-            value: NewValue::Plain(value.to_owned()),
+            value: NewValue::Plain(value.into()),
         });
         true
     }
@@ -607,6 +621,23 @@ impl<'a> Place<'a, '_> {
             container: Some(container),
             result,
         });
+    }
+}
+
+/// A secret that is to come as a folder, with what is the same in all containers.
+struct Directory<'a> {
+    secret: &'a Secret,
+    path: String,
+    volume: String,
+}
+
+impl<'a> Directory<'a> {
+    fn of(secret: &'a Secret, root: &str) -> Self {
+        Self {
+            secret,
+            path: [root, "/", &secret.name].concat(),
+            volume: volume_name(&secret.object),
+        }
     }
 }
 

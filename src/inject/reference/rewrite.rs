@@ -276,7 +276,8 @@ impl<'a> Work<'a, '_> {
             let target = target.map_err(|why| Refused::unresolved(value, at.to_string(), &why));
             return self.take(target, at).map(NewValue::of);
         }
-        self.text(&pieces, at, hidden).map(NewValue::Plain)
+        self.text(&pieces, at, hidden)
+            .map(|text| NewValue::Plain(text.into()))
     }
 
     /// A whole command or all arguments, if a reference is among them.
@@ -591,7 +592,7 @@ impl<'a> Hidden<'a> {
                 };
                 (object, *key, value)
             }
-            Target::Absent { .. } => ("", "", NewValue::Plain(String::new())),
+            Target::Absent { .. } => ("", "", NewValue::Plain("".into())),
         };
         if let Some(name) = self.names.get(&(object, key)) {
             return name.clone();
