@@ -1,5 +1,7 @@
 //! Logs: to standard error, as text for people and as JSON for collectors.
 
+mod line;
+
 use std::{
     borrow::Cow,
     io::{self, BufWriter, IsTerminal},
@@ -11,6 +13,8 @@ use tracing_subscriber::{
     EnvFilter, Layer, filter::LevelFilter, filter::ParseError, filter::filter_fn, fmt,
     fmt::MakeWriter, layer::SubscriberExt, registry, util::SubscriberInitExt, util::TryInitError,
 };
+
+use line::Line;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -137,7 +141,10 @@ fn set_up(
     let lines = match format {
         LogFormat::Text => lines.with_ansi(terminal).boxed(),
         LogFormat::Auto if terminal => lines.with_ansi(true).boxed(),
-        LogFormat::Auto | LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Auto | LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            lines.map_event_format(Line).boxed()
+        }
     };
     registry()
         .with(lines)
