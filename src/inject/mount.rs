@@ -88,10 +88,14 @@ impl PartialOrd for Location<'_> {
 
 /// Whether this is a location as it stands. Of names that begin with a dot that is not said.
 fn is_resolved(location: &str) -> bool {
-    let odd = |pair: &[u8]| matches!(pair, [b'/', b'/' | b'.']);
-    !location.starts_with(['/', '.'])
-        && !location.ends_with('/')
-        && !location.as_bytes().windows(2).any(odd)
+    let mut begins = true;
+    for byte in location.bytes() {
+        if begins && matches!(byte, b'/' | b'.') {
+            return false;
+        }
+        begins = byte == b'/';
+    }
+    !begins || location.is_empty()
 }
 
 fn resolved(path: &str) -> Vec<&str> {

@@ -96,6 +96,8 @@ pub fn place<'a>(
         .collect();
     let environments = selection.environments.iter();
     let env_objects: BTreeSet<_> = environments.map(|one| &*one.secret.object).collect();
+    // No secret sets more variables by itself than two, or has more mounts.
+    let room = 2 * selection.size() + references.size();
     let mut added = BTreeSet::new();
     let mut rewritten = std::mem::take(&mut references.containers)
         .into_iter()
@@ -103,7 +105,7 @@ pub fn place<'a>(
     // References count in every container: text that was meant as one would reach a program.
     for (group, index, container) in containers(spec) {
         let of_it = rewritten.next_if(|one| (one.group, one.index) == (group, index));
-        let new = of_it
+        let mut new = of_it
             .unwrap_or_else(|| InContainer::none(group, index))
             .changes();
         if !is_chosen(container, wishes, settings) {
@@ -112,6 +114,8 @@ pub fn place<'a>(
                 .extend(Some(new).filter(|new| !new.is_empty()));
             continue;
         }
+        new.variables.reserve(room);
+        new.mounts.reserve(room);
         let mut place = Place {
             container,
             places: Places::of(container),
@@ -444,6 +448,10 @@ impl<'a> Place<'a, '_> {
             .filter(|one| one.variables.is_none())
             .map(|one| &*one.secret.object)
             .collect();
+        if own.is_empty() {
+            self.new.env_from.extend(whole.into_iter().enumerate());
+            return;
+        }
         let ours: BTreeSet<_> = whole.iter().copied().collect();
         let is_ours = |source: &&EnvFrom<'a>| {
             whole_secret(source).is_some_and(|object| ours.contains(object))

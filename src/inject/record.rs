@@ -5,10 +5,14 @@ use serde::Serialize;
 use super::annotations as names;
 use super::pod::Metadata;
 use super::reference::Source;
+use crate::json::write::append;
 
 /// The most that all annotations of an object may take together, keys and values, in bytes.
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/>
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+
+/// What an entry takes, mostly.
+const ROOM: usize = 160;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,7 +64,8 @@ pub(super) fn write(
 }
 
 fn list(secrets: &[Source<'_>], room: usize) -> (String, usize) {
-    let mut json = String::from("[");
+    let mut json = Vec::with_capacity(ROOM * secrets.len());
+    json.push(b'[');
     let mut omitted = 0;
     for secret in secrets {
         let entry = Entry {
@@ -70,17 +75,17 @@ fn list(secrets: &[Source<'_>], room: usize) -> (String, usize) {
             scope: secret.scope(),
             resource_version: secret.resource_version(),
         };
+        let before = json.len();
+        if before > 1 {
+            json.push(b',');
+        }
         // Plain strings cannot fail to serialize; if they did, the secret would be counted as omitted.
-        let text = serde_json::to_string(&entry).unwrap_or_default();
-        if omitted > 0 || text.is_empty() || json.len() + text.len() + ",]".len() > room {
+        let written = omitted == 0 && append(&mut json, &entry).is_ok();
+        if !written || json.len() + "]".len() > room {
+            json.truncate(before);
             omitted += 1;
-            continue;
         }
-        if json.len() > 1 {
-            json.push(',');
-        }
-        json.push_str(&text);
     }
-    json.push(']');
-    (json, omitted)
+    json.push(b']');
+    (String::from_utf8(json).unwrap_or_default(), omitted)
 }

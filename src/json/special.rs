@@ -11,14 +11,14 @@ const LAST_CONTROL: u8 = 0x1f;
 pub(super) fn is_plain(bytes: &[u8]) -> bool {
     if let Some(last) = bytes.last_chunk::<16>() {
         let (blocks, _) = bytes.as_chunks::<16>();
-        return blocks.iter().all(|block| specials(*block) == 0) && specials(*last) == 0;
+        return blocks.iter().all(|block| marks(*block) == 0) && marks(*last) == 0;
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        return specials(pair(*first, *last)) == 0;
+        return marks(pair(*first, *last)) == 0;
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
         let word = pair(*first, *last);
-        return specials(pair::<8, 16>(word, word)) == 0;
+        return marks(pair::<8, 16>(word, word)) == 0;
     }
     !bytes.iter().copied().any(is_special)
 }
@@ -40,7 +40,7 @@ fn is_special(byte: u8) -> bool {
 pub(super) fn special(bytes: &[u8]) -> Option<usize> {
     let (blocks, rest) = bytes.as_chunks::<16>();
     for (number, block) in blocks.iter().enumerate() {
-        let marks = specials(*block);
+        let marks = marks(*block);
         if marks != 0 {
             return Some(number * 16 + marks.trailing_zeros() as usize);
         }
@@ -49,9 +49,27 @@ pub(super) fn special(bytes: &[u8]) -> Option<usize> {
     Some(blocks.len() * 16 + place)
 }
 
+/// Tells of all of them, in their order.
+#[inline]
+pub(super) fn each_special(bytes: &[u8], mut tell: impl FnMut(usize)) {
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    for (number, block) in blocks.iter().enumerate() {
+        let mut marks = marks(*block);
+        while marks != 0 {
+            tell(number * 16 + marks.trailing_zeros() as usize);
+            marks &= marks - 1;
+        }
+    }
+    for (number, byte) in rest.iter().enumerate() {
+        if is_special(*byte) {
+            tell(blocks.len() * 16 + number);
+        }
+    }
+}
+
 /// A bit for each byte that is special, from the lowest.
 #[inline]
-fn specials(block: [u8; 16]) -> u32 {
+fn marks(block: [u8; 16]) -> u32 {
     let bytes = u8x16::new(block);
     let control = bytes.simd_eq(bytes.min(u8x16::splat(LAST_CONTROL)));
     let mark = bytes.simd_eq(u8x16::splat(b'"'));

@@ -13,7 +13,7 @@ use serde::ser::{
 };
 use serde_json::Error;
 
-use super::special::{is_plain, special};
+use super::special::{each_special, is_plain};
 
 /// Appends a value.
 pub(crate) fn append(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
@@ -29,17 +29,20 @@ fn append_text(out: &mut Vec<u8>, text: &str) {
 
 /// Appends what stands in a text between the quotation marks.
 fn append_inner(out: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text;
-    if !is_plain(rest) {
-        while let Some((plain, [special, after @ ..])) =
-            special(rest).and_then(|place| rest.split_at_checked(place))
-        {
+    if is_plain(text) {
+        out.extend_from_slice(text);
+        return;
+    }
+    let mut written = 0;
+    each_special(text, |place| {
+        let piece = text.get(written..=place).unwrap_or_default();
+        if let Some((special, plain)) = piece.split_last() {
             out.extend_from_slice(plain);
             append_escaped(out, *special);
-            rest = after;
+            written = place + 1;
         }
-    }
-    out.extend_from_slice(rest);
+    });
+    out.extend_from_slice(text.get(written..).unwrap_or_default());
 }
 
 fn append_escaped(out: &mut Vec<u8>, byte: u8) {
@@ -312,14 +315,13 @@ impl SerializeStruct for Members<'_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), Error> {
-        if !std::mem::take(&mut self.first) {
-            self.out.push(b',');
-        }
+        let first = std::mem::take(&mut self.first);
+        let begin: &[u8] = if first { b"\"" } else { b",\"" };
+        self.out.extend_from_slice(begin);
         // The name of a field is a name of Rust's, and nothing in one needs an escape.
-        self.out.push(b'"');
         self.out.extend_from_slice(key.as_bytes());
-        self.out.push(b'"');
-        self.serialize_value(value)
+        self.out.extend_from_slice(b"\":");
+        value.serialize(Writer(self.out))
     }
 
     fn end(self) -> Result<(), Error> {

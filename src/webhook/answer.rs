@@ -103,7 +103,7 @@ impl Answer<'_> {
         body.extend_from_slice(
             br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":"#,
         );
-        serde_json::to_writer(&mut body, &response)?;
+        write::append(&mut body, &response)?;
         if !self.patch.is_empty() || !self.files.is_empty() {
             // The patch is most of the answer, and nothing in base64 needs an escape: it goes in by hand, as the last
             // member of the response.

@@ -111,7 +111,7 @@ mod tests {
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request,
         });
         let body = review.to_string();
-        let Reviewed { head, subject } = review::read(body.as_bytes()).unwrap();
+        let Reviewed { head, subject } = review::read(body.as_str().into()).unwrap();
         let controller = match &subject {
             Subject::Pod(pod) => controller(&head, pod),
             _ => None,

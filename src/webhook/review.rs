@@ -24,6 +24,39 @@ pub(super) struct Reviewed<'a> {
     pub(super) subject: Subject<'a>,
 }
 
+/// A body. To look once whether all of it is text costs a fraction of looking at each string in it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Body<'a> {
+    bytes: &'a [u8],
+    text: Option<&'a str>,
+}
+
+impl<'a> From<&'a [u8]> for Body<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        let text = str::from_utf8(bytes).ok();
+        Self { bytes, text }
+    }
+}
+
+impl<'a> From<&'a str> for Body<'a> {
+    fn from(text: &'a str) -> Self {
+        Self {
+            bytes: text.as_bytes(),
+            text: Some(text),
+        }
+    }
+}
+
+impl<'a> Body<'a> {
+    /// Reads JSON. Where it is not text, what is skipped may still be anything.
+    fn read<T: Deserialize<'a>>(self) -> serde_json::Result<T> {
+        match self.text {
+            Some(text) => json::read::from_str(text).or_else(|_| serde_json::from_str(text)),
+            None => serde_json::from_slice(self.bytes),
+        }
+    }
+}
+
 /// Who asks for what, and where.
 #[derive(Debug)]
 pub(super) struct Head<'a> {
@@ -168,8 +201,8 @@ fn none<T>() -> Option<T> {
 ///
 /// Pods are most of what comes, so the body is read as a review of a pod first. Only where it is none is it read again:
 /// whole for a workload, and without its object to tell a review of something unreadable from no review at all.
-pub(super) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
-    if let Ok(review) = from_json::<Review<'_, Pod<'_>, IgnoredAny>>(body) {
+pub(super) fn read(body: Body<'_>) -> Result<Reviewed<'_>, BadReview> {
+    if let Ok(review) = body.read::<Review<'_, Pod<'_>, IgnoredAny>>() {
         let mut request = checked(review)?;
         let object = request.object.take();
         if request.kind.is_pod() {
@@ -183,22 +216,13 @@ pub(super) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
         }
         return Ok(read_object(body, request));
     }
-    let review =
-        from_json::<Review<'_, IgnoredAny, IgnoredAny>>(body).map_err(|error| why(body, &error))?;
+    let review = body.read::<Review<'_, IgnoredAny, IgnoredAny>>();
+    let review = review.map_err(|error| why(body.bytes, &error))?;
     let request = checked(review)?;
     if request.kind.is_pod() {
         return Ok(request.reviewed(Subject::Unreadable));
     }
     Ok(read_object(body, request))
-}
-
-/// Reads JSON. To look once whether all of it is text costs a fraction of looking at each string; where it is not, what is
-/// skipped may still be anything.
-fn from_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
-    match std::str::from_utf8(body) {
-        Ok(text) => json::read::from_str(text).or_else(|_| serde_json::from_str(text)),
-        Err(_) => serde_json::from_slice(body),
-    }
 }
 
 /// Who sent a review, with groups and all: read only where somebody is to be asked about them.
@@ -217,7 +241,7 @@ pub(super) fn user(body: &[u8]) -> User {
 }
 
 /// Reads the object of a review that is not about a pod. A Secret is never read: its values are none of our business.
-fn read_object<'a, New, Old>(body: &'a [u8], request: Request<'a, New, Old>) -> Reviewed<'a> {
+fn read_object<'a, New, Old>(body: Body<'a>, request: Request<'a, New, Old>) -> Reviewed<'a> {
     if request.operation == *"CONNECT" && request.enters_a_pod() {
         return request.reviewed(Subject::Entry);
     }
@@ -226,8 +250,9 @@ fn read_object<'a, New, Old>(body: &'a [u8], request: Request<'a, New, Old>) -> 
     if request.sub_resource.is_some() || !(create || update) || request.kind.is_secret() {
         return request.reviewed(Subject::Other);
     }
-    let lean = managed_fields::left_out(body);
-    let subject = match from_json::<Review<'_, Value, Value>>(&lean).map(|review| review.request) {
+    let lean = managed_fields::left_out(body.bytes);
+    let review = Body::from(&*lean).read::<Review<'_, Value, Value>>();
+    let subject = match review.map(|review| review.request) {
         Ok(Some(Request {
             object: Some(new),
             old_object,
@@ -361,13 +386,13 @@ mod tests {
         BadReview::WrongType { line: 1, column: 76 }
     )]
     fn bad_reviews(#[case] body: &str, #[case] expected: BadReview) {
-        assert_eq!(read(body.as_bytes()).unwrap_err(), expected);
+        assert_eq!(read(body.into()).unwrap_err(), expected);
     }
 
     #[test]
     fn bytes_that_are_no_text() {
         assert_eq!(
-            read(b"{\"kind\": \"\xff\"}").unwrap_err(),
+            read(b"{\"kind\": \"\xff\"}".as_slice().into()).unwrap_err(),
             BadReview::NotUtf8(10)
         );
     }
@@ -410,7 +435,7 @@ mod tests {
         #[case] expected: &str,
     ) {
         let body = review(kind, operation, object);
-        let reviewed = read(body.as_bytes()).unwrap();
+        let reviewed = read(body.as_str().into()).unwrap();
         let subject = match reviewed.subject {
             Subject::Pod(_) => "pod",
             Subject::Object { .. } => "object",

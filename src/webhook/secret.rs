@@ -20,7 +20,7 @@ impl Webhook {
         body: &Bytes,
         started: Instant,
     ) -> Result<Vec<u8>, Fault> {
-        let Reviewed { head, change } = secret::read(body)?;
+        let Reviewed { head, change } = secret::read((&**body).into())?;
         let requester = head.requester.as_str();
         let (new, old) = match &change {
             Change::Created(new) => (new, None),
@@ -72,7 +72,7 @@ impl Webhook {
 /// it ends with this one. `annotated`: the answer makes room for annotations already.
 async fn expanded(body: Bytes, annotated: bool) -> Result<Option<Outcome>, Fault> {
     let unpack = move || {
-        let (new, old) = secret::contents(&body)?;
+        let (new, old) = secret::contents((&*body).into())?;
         let new = if annotated { new.annotated() } else { new };
         Some(expand(&new, old.as_ref()))
     };

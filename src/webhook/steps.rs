@@ -9,6 +9,7 @@ use crate::inject::pod::Pod;
 /// Reads the pod of a review that asks for its creation.
 #[must_use]
 pub fn read(body: &[u8]) -> Option<Pod<'_>> {
+    let body = review::Body::from(body);
     if review::secret::is_of_secret(body) {
         return None;
     }

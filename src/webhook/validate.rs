@@ -18,7 +18,7 @@ use crate::inject::{Denial, Skip, single_key};
 impl Webhook {
     /// Answers the review in a body.
     pub(super) async fn validate(&self, body: &[u8], started: Instant) -> Result<Vec<u8>, Fault> {
-        let Reviewed { head, change } = secret::read(body)?;
+        let Reviewed { head, change } = secret::read(body.into())?;
         let answer = match (&change, self.left_alone(&head)) {
             (Change::Other | Change::Updated { .. }, _) => {
                 return self.finish(&head, Resource::Other, skipped(Skip::NotConcerned), started);

@@ -1,10 +1,11 @@
 //! Where an operation is: a JSON Pointer (RFC 6901).
 
-use std::fmt;
-
 use serde::{Serialize, Serializer};
 
 use crate::inject::changes::Group;
+
+/// What a pointer takes, mostly.
+const ROOM: usize = 64;
 
 /// A JSON Pointer, written out or still in its parts.
 #[derive(Debug)]
@@ -81,10 +82,10 @@ impl From<String> for Path<'_> {
     }
 }
 
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Path<'_> {
+    fn write(&self, pointer: &mut String) {
         let (list, place) = match self {
-            Self::Written(pointer) => return f.write_str(pointer),
+            Self::Written(written) => return pointer.push_str(written),
             Self::InList(list, place) => (list, *place),
         };
         let List {
@@ -92,33 +93,51 @@ impl fmt::Display for Path<'_> {
             container,
             member,
         } = list;
-        f.write_str(base)?;
+        pointer.push_str(base);
         match container {
-            None => f.write_str("/spec/")?,
+            None => pointer.push_str("/spec/"),
             Some((group, index)) => {
-                f.write_str(match group {
+                pointer.push_str(match group {
                     Group::Init => "/spec/initContainers/",
                     Group::Main => "/spec/containers/",
-                })?;
-                fmt::Display::fmt(index, f)?;
-                f.write_str("/")?;
+                });
+                push_number(pointer, *index);
+                pointer.push('/');
             }
         }
-        f.write_str(member)?;
+        pointer.push_str(member);
         match place {
-            Place::Whole => Ok(()),
-            Place::End => f.write_str("/-"),
-            Place::At(place) => write!(f, "/{place}"),
-            Place::Member(place, name) => write!(f, "/{place}/{name}"),
+            Place::Whole => {}
+            Place::End => pointer.push_str("/-"),
+            Place::At(place) => {
+                pointer.push('/');
+                push_number(pointer, place);
+            }
+            Place::Member(place, name) => {
+                pointer.push('/');
+                push_number(pointer, place);
+                pointer.push('/');
+                pointer.push_str(name);
+            }
         }
+    }
+}
+
+/// Most are small.
+fn push_number(pointer: &mut String, number: usize) {
+    match u8::try_from(number) {
+        Ok(digit @ ..=9) => pointer.push(char::from(b'0' + digit)),
+        _ => pointer.push_str(&number.to_string()),
     }
 }
 
 impl Serialize for Path<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Written(pointer) => serializer.serialize_str(pointer),
-            Self::InList(..) => serializer.collect_str(self),
+        if let Self::Written(pointer) = self {
+            return serializer.serialize_str(pointer);
         }
+        let mut pointer = String::with_capacity(ROOM);
+        self.write(&mut pointer);
+        serializer.serialize_str(&pointer)
     }
 }

@@ -5,10 +5,11 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::{BadReview, Head, Kind, Request, Review, Subject, checked, from_json, why};
+use super::{BadReview, Body, Head, Kind, Request, Review, Subject, checked, why};
 use crate::folder::Contents;
 use crate::inject::marks::Marks;
 use crate::inject::pod::Text;
+use crate::json;
 
 /// A review that can be answered.
 #[derive(Debug)]
@@ -35,8 +36,8 @@ pub(in crate::webhook) enum Change<'a> {
 }
 
 /// Reads a body.
-pub(in crate::webhook) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
-    if let Ok(review) = from_json::<Review<'_, Marks<'_>, Marks<'_>>>(body) {
+pub(in crate::webhook) fn read(body: Body<'_>) -> Result<Reviewed<'_>, BadReview> {
+    if let Ok(review) = body.read::<Review<'_, Marks<'_>, Marks<'_>>>() {
         let mut request = checked(review)?;
         let (new, old) = (request.object.take(), request.old_object.take());
         let change = if request.kind.is_secret() && request.sub_resource.is_none() {
@@ -46,8 +47,8 @@ pub(in crate::webhook) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
         };
         return Ok(reviewed(request, change));
     }
-    let review =
-        from_json::<Review<'_, IgnoredAny, IgnoredAny>>(body).map_err(|error| why(body, &error))?;
+    let review = body.read::<Review<'_, IgnoredAny, IgnoredAny>>();
+    let review = review.map_err(|error| why(body.bytes, &error))?;
     let request = checked(review)?;
     let change = if request.kind.is_secret() {
         Change::Unreadable
@@ -58,8 +59,8 @@ pub(in crate::webhook) fn read(body: &[u8]) -> Result<Reviewed<'_>, BadReview> {
 }
 
 /// Reads the Secret of a body with its values, and what it was before; `None` where that is no Secret.
-pub(in crate::webhook) fn contents(body: &[u8]) -> Option<(Contents<'_>, Option<Contents<'_>>)> {
-    let review = from_json::<Review<'_, Contents<'_>, Contents<'_>>>(body).ok()?;
+pub(in crate::webhook) fn contents(body: Body<'_>) -> Option<(Contents<'_>, Option<Contents<'_>>)> {
+    let review: Review<'_, Contents<'_>, Contents<'_>> = body.read().ok()?;
     let request = review.request?;
     let old = request
         .old_object
@@ -89,20 +90,33 @@ fn reviewed<'a, New, Old>(request: Request<'a, New, Old>, change: Change<'a>) ->
 
 /// Whether a body is a review of a Secret, and so not to be read as anything else. This reads as far as to the kind,
 /// which the API server writes before the object.
-pub(in crate::webhook) fn is_of_secret(body: &[u8]) -> bool {
-    let mut found = false;
-    // It ends with an error by design: the rest is left unread.
-    let _unread = serde_json::Deserializer::from_slice(body).deserialize_map(Peek {
-        member: "request",
-        found: &mut found,
-    });
-    found
+pub(in crate::webhook) fn is_of_secret(body: Body<'_>) -> bool {
+    let mut found = None;
+    // Both end with an error by design: the rest is left unread.
+    if let Some(text) = body.text {
+        let _unread = json::read::beginning(text, Peek::at(&mut found));
+    }
+    if found.is_none() {
+        let mut reader = serde_json::Deserializer::from_slice(body.bytes);
+        let _unread = reader.deserialize_map(Peek::at(&mut found));
+    }
+    found.unwrap_or_default()
 }
 
 /// Looks for the member `request`, and in it for `kind`.
 struct Peek<'f> {
     member: &'static str,
-    found: &'f mut bool,
+    found: &'f mut Option<bool>,
+}
+
+impl<'f> Peek<'f> {
+    /// Looks in a review, and puts there what it finds.
+    fn at(found: &'f mut Option<bool>) -> Self {
+        Self {
+            member: "request",
+            found,
+        }
+    }
 }
 
 impl<'de> Visitor<'de> for Peek<'_> {
@@ -122,7 +136,7 @@ impl<'de> Visitor<'de> for Peek<'_> {
                     ..self
                 });
             } else {
-                *self.found = map.next_value::<Kind<'de>>()?.is_secret();
+                *self.found = Some(map.next_value::<Kind<'de>>()?.is_secret());
                 return Ok(());
             }
         }
@@ -162,6 +176,13 @@ mod tests {
     #[case::wrong_type(r#"{"request": {"kind": "Secret"}}"#, false)]
     #[case::empty("", false)]
     fn secrets_are_known_by_their_kind(#[case] body: &str, #[case] expected: bool) {
-        assert_eq!(is_of_secret(body.as_bytes()), expected);
+        assert_eq!(is_of_secret(body.into()), expected);
+    }
+
+    #[test]
+    fn a_secret_stays_one_behind_what_is_deeper_than_it_is_read() {
+        let deep = ["[".repeat(1000), "]".repeat(1000)].concat();
+        let body = format!(r#"{{"request": {{"a": {deep}, "kind": {{"kind": "Secret"}}}}}}"#);
+        assert!(is_of_secret(body.as_str().into()));
     }
 }
