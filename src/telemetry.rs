@@ -1,19 +1,20 @@
 //! Logs: to standard error, as text for people and as JSON for collectors.
 
+mod gathered;
 mod line;
 
 use std::{
     borrow::Cow,
-    io::{self, BufWriter, IsTerminal},
+    io::{self, IsTerminal},
     str::FromStr,
 };
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, filter::LevelFilter, filter::ParseError, filter::filter_fn, fmt,
     fmt::MakeWriter, layer::SubscriberExt, registry, util::SubscriberInitExt, util::TryInitError,
 };
 
+pub use gathered::LogWriter;
 use line::Line;
 
 /// How log lines look.
@@ -97,38 +98,28 @@ pub enum TelemetryError {
     /// A subscriber is a matter of the whole process, and there is one.
     #[error("logging is set up already: do it once, in the program's beginning")]
     Twice(#[source] TryInitError),
+    /// The system gives no more threads.
+    #[error("no thread for the log")]
+    NoThread(#[source] io::Error),
 }
 
 /// The module of kube that logs whole answers of the API server when it cannot decode them. They may hold values of
 /// secrets, so it is silent whatever the filter says.
 const SILENCED: &str = "kube_client::client";
 
-/// How many lines wait for a reader of standard error that is slow. Whoever has one more to tell waits, too: none is lost.
-const LINES: usize = 4096;
-
-/// Writes the log until it is dropped, which it is when everything is said.
-#[derive(Debug)]
-#[must_use = "what is logged after it is dropped is lost"]
-pub struct LogWriter(#[expect(dead_code, reason = "its end matters")] WorkerGuard);
-
 /// Sends the events of the whole process to standard error from here on.
 pub fn init(format: LogFormat, filter: &LogFilter) -> Result<(), TelemetryError> {
     set_up(format, filter, io::stderr)
 }
 
-/// Like [`init`], from a thread that writes as many lines at once as there are: an admission does not wait for the reader of
-/// its line, and under load many share what a write costs.
+/// Like [`init`], but lines are gathered, and written by a thread.
 pub fn init_for_serving(
     format: LogFormat,
     filter: &LogFilter,
 ) -> Result<LogWriter, TelemetryError> {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(false)
-        .buffered_lines_limit(LINES)
-        .thread_name("log")
-        .finish(BufWriter::new(io::stderr()));
-    set_up(format, filter, writer)?;
-    Ok(LogWriter(guard))
+    let (writer, lines) = LogWriter::start(io::stderr()).map_err(TelemetryError::NoThread)?;
+    set_up(format, filter, lines)?;
+    Ok(writer)
 }
 
 fn set_up(
