@@ -9,19 +9,20 @@ mod spec;
 
 use std::borrow::Cow;
 
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
 use super::Plan;
 use super::annotations as names;
 use super::changes::{ContainerChanges, Group, NewMount, NewValue, NewVariable, NewVolume};
 use super::pod::{Container, Map};
+use crate::json::write::append as append_value;
 use path::{List, Path};
 use spec::{PullSecret, Source, ValueFrom, Variable, Volume, VolumeMount};
 
-/// One operation.
-#[derive(Debug, Serialize)]
+/// One operation: it adds a value.
+#[derive(Debug)]
 pub struct Operation<'a> {
-    op: &'static str,
     path: Path<'a>,
     value: Value<'a>,
 }
@@ -315,13 +316,28 @@ fn insert<'a, T>(
     }
 }
 
+impl Serialize for Operation<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = Vec::new();
+        self.append(&mut text).map_err(S::Error::custom)?;
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(S::Error::custom)?;
+        value.serialize(serializer)
+    }
+}
+
 impl<'a> Operation<'a> {
+    /// Appends it as JSON.
+    pub(crate) fn append(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        out.extend_from_slice(br#"{"op":"add","path":""#);
+        self.path.append(out);
+        out.extend_from_slice(br#"","value":"#);
+        append_value(out, &self.value)?;
+        out.push(b'}');
+        Ok(())
+    }
+
     fn add(path: Path<'a>, value: Value<'a>) -> Self {
-        Self {
-            op: "add",
-            path,
-            value,
-        }
+        Self { path, value }
     }
 
     /// Adds any JSON.

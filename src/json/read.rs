@@ -137,9 +137,18 @@ impl<'de> Reader<'de> {
 
     #[inline]
     fn skip_text(&mut self) -> Result<(), Unread> {
-        if self.plain_text()?.is_none() {
-            serde_json::from_str::<IgnoredAny>(self.escaped_text()?)?;
+        let rest = self.text.as_bytes().get(self.at + 1..).ok_or(Unread)?;
+        let place = special(rest).ok_or(Unread)?;
+        if rest.get(place) == Some(&b'"') {
+            self.at += place + 2;
+            return Ok(());
         }
+        self.skip_escaped_text()
+    }
+
+    #[cold]
+    fn skip_escaped_text(&mut self) -> Result<(), Unread> {
+        serde_json::from_str::<IgnoredAny>(self.escaped_text()?)?;
         Ok(())
     }
 

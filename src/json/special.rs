@@ -38,6 +38,16 @@ fn is_special(byte: u8) -> bool {
 /// Where the first byte is that ends a text, begins an escape, or has no place in a text.
 #[inline]
 pub(super) fn special(bytes: &[u8]) -> Option<usize> {
+    // Most texts end here.
+    let marks = bytes.first_chunk::<16>().map_or(0, |block| marks(*block));
+    if marks != 0 {
+        return Some(marks.trailing_zeros() as usize);
+    }
+    special_further(bytes)
+}
+
+#[inline(never)]
+fn special_further(bytes: &[u8]) -> Option<usize> {
     let (blocks, rest) = bytes.as_chunks::<16>();
     for (number, block) in blocks.iter().enumerate() {
         let marks = marks(*block);

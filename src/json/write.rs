@@ -28,7 +28,7 @@ fn append_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends what stands in a text between the quotation marks.
-fn append_inner(out: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn append_inner(out: &mut Vec<u8>, text: &[u8]) {
     if is_plain(text) {
         out.extend_from_slice(text);
         return;
@@ -101,12 +101,14 @@ impl<'o> Serializer for Writer<'o> {
         serialize_f32: f32, serialize_f64: f64, serialize_char: char, serialize_bytes: &[u8],
     }
 
+    #[inline]
     fn serialize_bool(self, value: bool) -> Result<(), Error> {
         let word: &[u8] = if value { b"true" } else { b"false" };
         self.0.extend_from_slice(word);
         Ok(())
     }
 
+    #[inline]
     fn serialize_str(self, text: &str) -> Result<(), Error> {
         append_text(self.0, text);
         Ok(())
@@ -128,6 +130,7 @@ impl<'o> Serializer for Writer<'o> {
         self.serialize_unit()
     }
 
+    #[inline]
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
         value.serialize(self)
     }
@@ -170,6 +173,7 @@ impl<'o> Serializer for Writer<'o> {
         SerializeMap::end(members)
     }
 
+    #[inline]
     fn serialize_seq(self, _: Option<usize>) -> Result<List<'o>, Error> {
         self.0.push(b'[');
         Ok(List {
@@ -198,6 +202,7 @@ impl<'o> Serializer for Writer<'o> {
         )))
     }
 
+    #[inline]
     fn serialize_map(self, _: Option<usize>) -> Result<Members<'o>, Error> {
         self.0.push(b'{');
         Ok(Members {
@@ -206,6 +211,7 @@ impl<'o> Serializer for Writer<'o> {
         })
     }
 
+    #[inline]
     fn serialize_struct(self, _: &'static str, length: usize) -> Result<Members<'o>, Error> {
         self.serialize_map(Some(length))
     }
@@ -240,6 +246,7 @@ impl SerializeSeq for List<'_> {
         value.serialize(Writer(self.out))
     }
 
+    #[inline]
     fn end(self) -> Result<(), Error> {
         self.out.push(b']');
         Ok(())
@@ -300,6 +307,7 @@ impl SerializeMap for Members<'_> {
         value.serialize(Writer(self.out))
     }
 
+    #[inline]
     fn end(self) -> Result<(), Error> {
         self.out.push(b'}');
         Ok(())
@@ -310,6 +318,9 @@ impl SerializeStruct for Members<'_> {
     type Ok = ();
     type Error = Error;
 
+    // Where the name is known, all of it becomes a few moves.
+    #[expect(clippy::inline_always, reason = "half of what a patch is, is names")]
+    #[inline(always)]
     fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
         key: &'static str,

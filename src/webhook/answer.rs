@@ -2,9 +2,10 @@
 //! <https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#response>
 
 use std::fmt::Display;
+use std::mem;
 
 use base64_simd::STANDARD;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use zeroize::Zeroize as _;
 
 use crate::folder::Change;
@@ -47,22 +48,6 @@ pub(super) struct Audit<'a> {
     /// How many files came out of an archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) files: Option<String>,
-}
-
-/// Both parts of a patch.
-struct Patch<'a>(&'a [Operation<'a>], &'a [Change]);
-
-impl Serialize for Patch<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(untagged)]
-        enum One<'a> {
-            Operation(&'a Operation<'a>),
-            Change(&'a Change),
-        }
-        let operations = self.0.iter().map(One::Operation);
-        serializer.collect_seq(operations.chain(self.1.iter().map(One::Change)))
-    }
 }
 
 /// The answer but for the patch.
@@ -110,7 +95,7 @@ impl Answer<'_> {
             body.pop();
             body.extend_from_slice(br#","patchType":"JSONPatch","patch":""#);
             let mut patch = Vec::with_capacity(PATCH_ROOM);
-            write::append(&mut patch, &Patch(&self.patch, &self.files))?;
+            self.append_patch(&mut patch)?;
             // Room for what ends the answer, too.
             body.reserve(STANDARD.encoded_length(patch.len()) + 8);
             STANDARD.encode_append(&patch, &mut body);
@@ -121,6 +106,21 @@ impl Answer<'_> {
         }
         body.push(b'}');
         Ok(body)
+    }
+
+    /// Appends both parts of the patch as one.
+    fn append_patch(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let mut begin = b'[';
+        for operation in &self.patch {
+            out.push(mem::replace(&mut begin, b','));
+            operation.append(out)?;
+        }
+        for change in &self.files {
+            out.push(mem::replace(&mut begin, b','));
+            write::append(out, change)?;
+        }
+        out.push(b']');
+        Ok(())
     }
 }
 

@@ -26,6 +26,7 @@ mod secret;
 pub mod steps;
 mod validate;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -36,9 +37,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use futures::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use thiserror::Error;
-use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, warn};
 
 use crate::access::Access;
@@ -91,7 +92,6 @@ pub fn router(webhook: Webhook) -> Router {
                 "not found: admission reviews go to POST /mutate and POST /validate\n",
             )
         })
-        .layer(CatchPanicLayer::custom(|_| Fault::Panicked.into_response()))
         .with_state(Arc::new(webhook))
 }
 
@@ -150,11 +150,13 @@ async fn respond(
     body: Body,
     answer: impl AsyncFnOnce(Bytes) -> Result<Vec<u8>, Fault>,
 ) -> Response {
-    let answer = match complete(webhook, body).await {
-        Ok(body) => answer(body).await,
-        Err(fault) => Err(fault),
+    let answer = async {
+        let body = complete(webhook, body).await?;
+        answer(body).await
     };
-    match answer {
+    // Nothing that a panic leaves half done is looked at again: what is shared is swapped as a whole, or behind a lock.
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    match answer.unwrap_or(Err(Fault::Panicked)) {
         Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
         Err(fault) => {
             let status = fault.status();
@@ -218,6 +220,25 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered() {
+        let webhook = Webhook {
+            catalog: Catalog::default(),
+            settings: Arc::default(),
+            metrics: Metrics::new(),
+            access: Access::default(),
+            ownership: Ownership::standalone([7; 32]),
+            events: Events::default(),
+            confirmations: Confirmations::default(),
+            complete: Arc::new(AtomicBool::new(true)),
+        };
+        let answer = async |_| panic!("of a test");
+        let response = respond(&webhook, Body::from("{}"), answer).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "a defect of keyporter; its log has the place\n");
+    }
 
     /// As many as the client sends, so that it sees the answer; but not without end.
     #[rstest]

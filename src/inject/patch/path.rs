@@ -1,11 +1,7 @@
 //! Where an operation is: a JSON Pointer (RFC 6901).
 
-use serde::{Serialize, Serializer};
-
 use crate::inject::changes::Group;
-
-/// What a pointer takes, mostly.
-const ROOM: usize = 64;
+use crate::json::write::append_inner;
 
 /// A JSON Pointer, written out or still in its parts.
 #[derive(Debug)]
@@ -83,9 +79,10 @@ impl From<String> for Path<'_> {
 }
 
 impl Path<'_> {
-    fn write(&self, pointer: &mut String) {
+    /// Appends what stands between the quotation marks of the pointer as JSON.
+    pub(super) fn append(&self, out: &mut Vec<u8>) {
         let (list, place) = match self {
-            Self::Written(written) => return pointer.push_str(written),
+            Self::Written(pointer) => return append_inner(out, pointer.as_bytes()),
             Self::InList(list, place) => (list, *place),
         };
         let List {
@@ -93,51 +90,40 @@ impl Path<'_> {
             container,
             member,
         } = list;
-        pointer.push_str(base);
+        append_inner(out, base.as_bytes());
         match container {
-            None => pointer.push_str("/spec/"),
+            None => out.extend_from_slice(b"/spec/"),
             Some((group, index)) => {
-                pointer.push_str(match group {
-                    Group::Init => "/spec/initContainers/",
-                    Group::Main => "/spec/containers/",
+                out.extend_from_slice(match group {
+                    Group::Init => b"/spec/initContainers/".as_slice(),
+                    Group::Main => b"/spec/containers/",
                 });
-                push_number(pointer, *index);
-                pointer.push('/');
+                append_number(out, *index);
+                out.push(b'/');
             }
         }
-        pointer.push_str(member);
+        out.extend_from_slice(member.as_bytes());
         match place {
             Place::Whole => {}
-            Place::End => pointer.push_str("/-"),
+            Place::End => out.extend_from_slice(b"/-"),
             Place::At(place) => {
-                pointer.push('/');
-                push_number(pointer, place);
+                out.push(b'/');
+                append_number(out, place);
             }
             Place::Member(place, name) => {
-                pointer.push('/');
-                push_number(pointer, place);
-                pointer.push('/');
-                pointer.push_str(name);
+                out.push(b'/');
+                append_number(out, place);
+                out.push(b'/');
+                out.extend_from_slice(name.as_bytes());
             }
         }
     }
 }
 
 /// Most are small.
-fn push_number(pointer: &mut String, number: usize) {
+fn append_number(out: &mut Vec<u8>, number: usize) {
     match u8::try_from(number) {
-        Ok(digit @ ..=9) => pointer.push(char::from(b'0' + digit)),
-        _ => pointer.push_str(&number.to_string()),
-    }
-}
-
-impl Serialize for Path<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if let Self::Written(pointer) = self {
-            return serializer.serialize_str(pointer);
-        }
-        let mut pointer = String::with_capacity(ROOM);
-        self.write(&mut pointer);
-        serializer.serialize_str(&pointer)
+        Ok(digit @ ..=9) => out.push(b'0' + digit),
+        _ => out.extend_from_slice(number.to_string().as_bytes()),
     }
 }
