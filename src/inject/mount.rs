@@ -5,6 +5,8 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use memchr::memchr_iter;
+
 use super::pod::{Container, Text, VolumeMount};
 use super::volumes::Volumes;
 use super::warning::Obstacle;
@@ -88,14 +90,11 @@ impl PartialOrd for Location<'_> {
 
 /// Whether this is a location as it stands. Of names that begin with a dot that is not said.
 fn is_resolved(location: &str) -> bool {
-    let mut begins = true;
-    for byte in location.bytes() {
-        if begins && matches!(byte, b'/' | b'.') {
-            return false;
-        }
-        begins = byte == b'/';
-    }
-    !begins || location.is_empty()
+    let bytes = location.as_bytes();
+    let begins = |place: usize| !matches!(bytes.get(place), Some(b'/' | b'.'));
+    begins(0)
+        && bytes.last() != Some(&b'/')
+        && memchr_iter(b'/', bytes).all(|slash| begins(slash + 1))
 }
 
 fn resolved(path: &str) -> Vec<&str> {

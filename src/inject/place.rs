@@ -94,6 +94,9 @@ pub fn place<'a>(
     let directories: Vec<_> = directories
         .map(|secret| Directory::of(secret, root))
         .collect();
+    let git_ssh = selection
+        .git_ssh
+        .map(|secret| (secret, volume_name(&secret.object)));
     let environments = selection.environments.iter();
     let env_objects: BTreeSet<_> = environments.map(|one| &*one.secret.object).collect();
     // No secret sets more variables by itself than two, or has more mounts.
@@ -137,8 +140,8 @@ pub fn place<'a>(
             place.reference(name, target);
         }
         place.directories(&directories, root);
-        if let Some(secret) = selection.git_ssh {
-            place.git_ssh(secret);
+        if let Some((secret, volume)) = &git_ssh {
+            place.git_ssh(secret, volume);
         }
         if let Some(auth) = selection.auth {
             place.auth(auth);
@@ -308,13 +311,13 @@ impl<'a> Place<'a, '_> {
         }
     }
 
-    fn git_ssh(&mut self, secret: &'a Secret) {
-        let result = self.try_git_ssh(secret).map(|()| Way::GitSsh);
+    fn git_ssh(&mut self, secret: &'a Secret, volume: &str) {
+        let result = self.try_git_ssh(secret, volume).map(|()| Way::GitSsh);
         self.note(secret, result);
     }
 
     /// All of it or nothing: a command without its key would break a git that works today.
-    fn try_git_ssh(&mut self, secret: &'a Secret) -> Result<(), Obstacle<'a>> {
+    fn try_git_ssh(&mut self, secret: &'a Secret, volume: &str) -> Result<(), Obstacle<'a>> {
         let command = git_ssh::command(secret);
         if self.sets(git_ssh::PROGRAM_VARIABLE) {
             return Err(Obstacle::Variable(git_ssh::PROGRAM_VARIABLE));
@@ -327,8 +330,7 @@ impl<'a> Place<'a, '_> {
         let takes_work_room = self.work_room()?;
         self.own_room(git_ssh::KEY_FOLDER)?;
         let new = |name| NewVolume::GitKey { name, secret };
-        let volume = volume_name(&secret.object);
-        self.secret_mount(git_ssh::KEY_FOLDER, secret, &volume, new)?;
+        self.secret_mount(git_ssh::KEY_FOLDER, secret, volume, new)?;
         if takes_work_room {
             self.work_mount();
         }

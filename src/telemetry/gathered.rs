@@ -1,7 +1,7 @@
 //! The log of a program that serves: lines are gathered, and a thread writes them.
 //!
 //! To write each line alone would make an admission wait for whoever reads the log, and wake that reader thousands of times
-//! a second; under load this costs as much as a tenth of an admission. So a line waits for those of the next milliseconds.
+//! a second; under load this costs as much as a tenth of an admission. So a line waits for those of the next few milliseconds.
 
 use std::io::{self, Write};
 use std::mem;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How long a line waits for others.
-const GATHERING: Duration = Duration::from_millis(2);
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// How many bytes wait for a reader that is slow. Whoever has more to tell waits, too: nothing is lost.
 const ROOM: usize = 4 << 20;
