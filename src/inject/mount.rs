@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use memchr::memchr_iter;
 
-use super::pod::{Container, Text, VolumeMount};
+use super::pod::{Container, Text, Volume, VolumeMount};
 use super::volumes::Volumes;
 use super::warning::Obstacle;
 
@@ -157,7 +157,7 @@ impl<'a> Mounted<'a> {
 
     fn is_read_only(self, volumes: &Volumes<'_>) -> bool {
         let volume = self.volume.and_then(|name| volumes.get(name));
-        self.read_only || volume.is_some_and(|volume| volume.is_read_only())
+        self.read_only || volume.is_some_and(Volume::is_read_only)
     }
 }
 

@@ -100,7 +100,7 @@ pub fn place<'a>(
     let environments = selection.environments.iter();
     let env_objects: BTreeSet<_> = environments.map(|one| &*one.secret.object).collect();
     // No secret sets more variables by itself than two, or has more mounts.
-    let room = 2 * selection.size() + references.size();
+    let most = 2 * selection.size() + references.size();
     let mut added = BTreeSet::new();
     let mut rewritten = std::mem::take(&mut references.containers)
         .into_iter()
@@ -117,8 +117,8 @@ pub fn place<'a>(
                 .extend(Some(new).filter(|new| !new.is_empty()));
             continue;
         }
-        new.variables.reserve(room);
-        new.mounts.reserve(room);
+        new.variables.reserve(most);
+        new.mounts.reserve(most);
         let mut place = Place {
             container,
             places: Places::of(container),

@@ -83,8 +83,8 @@ fn sentence(error: &dyn Error) -> String {
     text
 }
 
-fn is_base64(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"+/=".contains(byte)
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/=".contains(&byte)
 }
 
 /// No line of the key, as far as lines of keys have a length: neither as text nor as the numbers of its bytes. All that is said
@@ -95,7 +95,7 @@ fn tells_nothing_of(told: &str, key: &[u8]) {
     let lines = key
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii_end)
-        .filter(|line| line.len() >= 40 && line.iter().all(is_base64));
+        .filter(|line| line.len() >= 40 && line.iter().copied().all(is_base64));
     for line in lines.take(100) {
         let numbers = format!("{:?}", &line[..8]);
         assert!(!told.contains(numbers.trim_matches(['[', ']'])), "{told}");
