@@ -251,8 +251,20 @@ impl Ground {
         admin: SocketAddr,
         level: &str,
     ) -> io::Result<Process> {
+        self.keyporter_on(process::SERVER_CORE, program, secrets, admin, level)
+    }
+
+    /// The same on some cores.
+    pub(crate) fn keyporter_on(
+        &self,
+        cores: &str,
+        program: &Path,
+        secrets: &Path,
+        admin: SocketAddr,
+        level: &str,
+    ) -> io::Result<Process> {
         let certificates = self.folder.path().display();
-        let mut process = Process::start(program, |address| {
+        let mut process = Process::start_on(cores, program, |address| {
             vec![
                 "serve".into(),
                 format!("--listen={address}").into(),

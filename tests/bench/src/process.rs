@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 pub const SERVER_CORE: &str = "0";
 /// The core of the load generator, and of who reads the logs.
 pub const CLIENT_CORE: &str = "1";
+/// Both.
+pub const ALL_CORES: &str = "0,1";
 
 /// How long a server may take to begin.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -31,15 +33,24 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program, and waits until it takes connections. What it logs is read through a pipe, as a container's
-    /// runtime does, and counted.
+    /// Starts a program on the servers' core.
     pub fn start(
+        program: &Path,
+        arguments: impl Fn(SocketAddr) -> Vec<OsString>,
+    ) -> io::Result<Self> {
+        Self::start_on(SERVER_CORE, program, arguments)
+    }
+
+    /// Starts a program on some cores, and waits until it takes connections. What it logs is read through a pipe, as a
+    /// container's runtime does, and counted.
+    pub fn start_on(
+        cores: &str,
         program: &Path,
         arguments: impl Fn(SocketAddr) -> Vec<OsString>,
     ) -> io::Result<Self> {
         let address = free_address()?;
         let mut child = Command::new("taskset")
-            .args(["--cpu-list", SERVER_CORE])
+            .args(["--cpu-list", cores])
             .arg(program)
             .args(arguments(address))
             .stdin(Stdio::null())
