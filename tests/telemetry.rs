@@ -9,8 +9,12 @@ use std::process::Command;
 use keyporter::telemetry::{self, LogFormat, TelemetryError};
 
 fn log(format: &str, filter: &str) -> String {
+    log_of("child", format, filter)
+}
+
+fn log_of(child: &str, format: &str, filter: &str) -> String {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--ignored", "--nocapture"])
+        .args(["--exact", child, "--ignored", "--nocapture"])
         .env("FORMAT", format)
         .env("FILTER", filter)
         .output()
@@ -39,6 +43,28 @@ fn child() {
         telemetry::init(format, &filter),
         Err(TelemetryError::Twice(_))
     ));
+}
+
+#[test]
+#[ignore = "runs in the process that another test starts"]
+fn serving_child() {
+    let Ok(filter) = std::env::var("FILTER") else {
+        return;
+    };
+    let writer = telemetry::init_for_serving(LogFormat::Json, &filter.parse().unwrap()).unwrap();
+    for number in 0..1000 {
+        tracing::info!(number, "served");
+    }
+    drop(writer);
+    tracing::info!(number = 1000, "served");
+}
+
+#[test]
+fn a_server_loses_no_line_at_its_end_nor_after_it() {
+    let log = log_of("serving_child", "json", "info");
+    let number = |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].clone();
+    let numbers: Vec<_> = log.lines().map(number).collect();
+    assert_eq!(numbers, (0..=1000).collect::<Vec<_>>());
 }
 
 #[test]
