@@ -53,17 +53,40 @@ pub(super) fn end_of_list(list: &[u8]) -> Option<usize> {
 /// those that a backslash takes away.
 fn ends_in_text(json: &[u8]) -> bool {
     let marks = memchr_iter(b'"', json).count();
-    (marks - escaped_marks(json)) % 2 == 1
+    let backslashes = memchr_iter(b'\\', json).count();
+    // Where each backslash has a mark behind it, none has another backslash.
+    let escaped = if backslashes == 0 || backslashes == marks_behind_backslashes(json) {
+        backslashes
+    } else {
+        escaped_marks(json)
+    };
+    (marks - escaped) % 2 == 1
+}
+
+/// Counted in small numbers, which the compiler does for many places at once.
+fn marks_behind_backslashes(json: &[u8]) -> usize {
+    let seconds = json.get(1..).unwrap_or_default().chunks(255);
+    let both = json.chunks(255).zip(seconds);
+    both.map(|(ones, others)| {
+        let both = ones.iter().zip(others);
+        let found = both.map(|(one, other)| u8::from(*one == b'\\') & u8::from(*other == b'"'));
+        usize::from(found.fold(0_u8, u8::wrapping_add))
+    })
+    .sum()
 }
 
 /// How many quotation marks have a backslash before them that is not itself behind one.
 fn escaped_marks(json: &[u8]) -> usize {
+    let mut after_backslash = false;
     let mut escaped = 0;
-    let mut free = 0;
-    for backslash in memchr_iter(b'\\', json).map(|place| place + 1) {
-        if backslash > free {
-            free = backslash + 1;
-            escaped += usize::from(json.get(backslash) == Some(&b'"'));
+    for byte in json {
+        match (after_backslash, byte) {
+            (false, b'\\') => after_backslash = true,
+            (true, b'"') => {
+                escaped += 1;
+                after_backslash = false;
+            }
+            _ => after_backslash = false,
         }
     }
     escaped
