@@ -316,6 +316,7 @@ fn insert<'a, T>(
     }
 }
 
+/// For whoever wants it as a value; an answer is appended to.
 impl Serialize for Operation<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut text = Vec::new();
