@@ -101,4 +101,4 @@ bench-build:
 	cargo build --release $(BENCH_CARGO)
 
 bench-micro:
-	cargo bench $(BENCH_CARGO)
+	CRITERION_HOME=$(CURDIR)/target/criterion cargo bench $(BENCH_CARGO)
