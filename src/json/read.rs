@@ -24,21 +24,12 @@ pub(crate) fn beginning<'de, S: DeserializeSeed<'de>>(
     text: &'de str,
     seed: S,
 ) -> Result<S::Value, Unread> {
-    let mut reader = Reader {
-        text,
-        at: 0,
-        depth: 0,
-    };
-    seed.deserialize(&mut reader)
+    seed.deserialize(&mut Reader::of(text))
 }
 
 /// Reads a text that is JSON and nothing else.
 pub(crate) fn from_str<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Unread> {
-    let mut reader = Reader {
-        text,
-        at: 0,
-        depth: 0,
-    };
+    let mut reader = Reader::of(text);
     let value = T::deserialize(&mut reader)?;
     match reader.peek() {
         None => Ok(value),
@@ -77,6 +68,14 @@ struct Reader<'de> {
 }
 
 impl<'de> Reader<'de> {
+    fn of(text: &'de str) -> Self {
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+        }
+    }
+
     /// The next byte that is no space.
     fn peek(&mut self) -> Option<u8> {
         loop {
