@@ -48,7 +48,7 @@ impl Webhook {
     pub(super) async fn admit(&self, body: &Bytes, started: Instant) -> Result<Vec<u8>, Fault> {
         let sent = review::Body::from(&**body);
         if review::secret::is_of_secret(sent) {
-            return Box::pin(self.admit_secret(body, started)).await;
+            return Box::pin(self.admit_secret(body, sent, started)).await;
         }
         let review::Reviewed { head, subject } = review::read(sent)?;
         // Boxed is what is rare or large: the room for pods is all that each request takes.

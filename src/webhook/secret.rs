@@ -7,6 +7,7 @@ use axum::body::Bytes;
 
 use super::admit::{Resource, denied, skipped};
 use super::answer::{Answer, Audit, warnings};
+use super::review::Body;
 use super::review::secret::{self, Change, Reviewed};
 use super::{Fault, Webhook};
 use crate::folder::expand::{Outcome, expand};
@@ -18,9 +19,10 @@ impl Webhook {
     pub(super) async fn admit_secret(
         &self,
         body: &Bytes,
+        sent: Body<'_>,
         started: Instant,
     ) -> Result<Vec<u8>, Fault> {
-        let Reviewed { head, change } = secret::read((&**body).into())?;
+        let Reviewed { head, change } = secret::read(sent)?;
         let requester = head.requester.as_str();
         let (new, old) = match &change {
             Change::Created(new) => (new, None),
