@@ -267,6 +267,7 @@ mod tests {
     fn relations(#[case] one: &str, #[case] other: &str, #[case] expected: Relation) {
         assert_eq!(relation(one, other), expected);
     }
+
     #[test]
     fn what_lies_below_follows_at_once() {
         let mut paths = [
