@@ -18,7 +18,8 @@ use super::changes::{ContainerChanges, Group, NewMount, NewValue, NewVariable, N
 use super::pod::{Container, Map};
 use crate::json::write::append as append_value;
 use path::{List, Path};
-use spec::{PullSecret, Source, ValueFrom, Variable, Volume, VolumeMount};
+pub(super) use spec::ValueFrom;
+use spec::{PullSecret, Source, Variable, Volume, VolumeMount};
 
 /// One operation: it adds a value.
 #[derive(Debug)]

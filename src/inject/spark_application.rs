@@ -28,7 +28,7 @@ use super::Denial;
 use super::annotations as names;
 use super::changes::NewValue;
 use super::object::Kind;
-use super::patch::{Operation, member};
+use super::patch::{Operation, ValueFrom, member};
 use super::reference::iomete::{self, Assignment, List};
 use super::reference::{HIDDEN, Piece, Refused, Resolver, Target, entry, may_refer, pieces, write};
 use super::select::Visible;
@@ -631,18 +631,6 @@ impl Hidden {
 
 /// `valueFrom` of a variable.
 fn source(value: &NewValue<'_>) -> Value {
-    let NewValue::Key {
-        object,
-        key,
-        optional,
-    } = value
-    else {
-        return Value::Null;
-    };
-    let reference = if *optional {
-        json!({"name": object, "key": key, "optional": true})
-    } else {
-        json!({"name": object, "key": key})
-    };
-    json!({ "secretKeyRef": reference })
+    // Texts and a flag cannot fail to serialize.
+    serde_json::to_value(ValueFrom::of(value)).unwrap_or_default()
 }

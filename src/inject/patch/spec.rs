@@ -65,7 +65,7 @@ pub(super) struct Variable<'a> {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ValueFrom<'a> {
+pub(in crate::inject) struct ValueFrom<'a> {
     secret_key_ref: KeyReference<'a>,
 }
 
@@ -206,7 +206,8 @@ impl<'a> Variable<'a> {
 }
 
 impl<'a> ValueFrom<'a> {
-    pub(super) fn of(value: &'a NewValue<'a>) -> Option<Self> {
+    /// `None` for a plain text.
+    pub(in crate::inject) fn of(value: &'a NewValue<'a>) -> Option<Self> {
         let NewValue::Key {
             object,
             key,
